@@ -1,0 +1,224 @@
+/**
+ * The one seam between mathematics and hardware.
+ *
+ * A device owns memory and knows a closed set of operations. It is not a tensor library: there is no broadcasting, no
+ * autograd and no data type but float32 for activations. Everything a transformer with grouped or latent attention needs
+ * is here and nothing else. Operations are enqueued in program order; only `read` waits. The reference device
+ * (`referenceDevice`) defines the results; every other device passes `@transmla/kernels/conformance`.
+ */
+export interface Device {
+  /** Short name for messages and reports: "reference", "cpu", … */
+  readonly name: string;
+
+  // Memory -----------------------------------------------------------------------------------------------------------
+
+  /** Uploads activations. `values` has `rows * columns` numbers in row-major order. Throws `ShapeMismatch`, `OutOfMemory`. */
+  tensor(values: Float32Array, shape: Shape): Tensor;
+
+  /**
+   * Reserves a weight matrix `[rows, columns]`; its rows follow through `writeRows`, so a checkpoint never exists twice in
+   * memory. Throws `OutOfMemory`, `UnsupportedStorage`.
+   */
+  weight(shape: Shape, storage: WeightStorage): Weight;
+
+  /** Writes whole rows from row `first` on; `bytes` is little-endian in the weight's storage. Throws `ShapeMismatch`. */
+  writeRows(weight: Weight, first: number, bytes: Uint8Array): void;
+
+  /** Reserves the memory of one plane of a cache: `pages` pages of `pageTokens` rows of `width` numbers. Throws `OutOfMemory`. */
+  pagePool(layout: PageLayout): PagePool;
+
+  /** Copies the numbers of a tensor to the host, after everything enqueued before it. */
+  read(tensor: Tensor): Promise<Float32Array>;
+
+  /**
+   * Runs `body`, then releases every tensor created in it except those it returns. Scopes nest; a returned tensor belongs
+   * to the enclosing scope. `body` is synchronous because operations only enqueue.
+   */
+  scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result;
+
+  /** Releases memory at once. Using a released tensor, weight or pool throws `Released`. */
+  release(resource: Tensor | Weight | PagePool): void;
+
+  /** Releases everything. The device cannot be used afterwards. */
+  destroy(): void;
+
+  // Operations -------------------------------------------------------------------------------------------------------
+
+  /** `y[t] = table[ids[t]]`. `[tokens, columns]`. Throws `IndexOutOfRange`. */
+  embedding(table: Weight, ids: Int32Array): Tensor;
+
+  /** `y = x W^T + b`: `x [tokens, in]`, `W [out, in]`, `b [1, out]` → `[tokens, out]`. */
+  linear(x: Tensor, weight: Weight, bias?: Tensor): Tensor;
+
+  /** `y = a + b`, equal shapes. */
+  add(a: Tensor, b: Tensor): Tensor;
+
+  /** `y[t] = x[rows[t]]`. Throws `IndexOutOfRange`. */
+  gatherRows(x: Tensor, rows: Int32Array): Tensor;
+
+  /**
+   * Root mean square norm over consecutive groups of `weight`'s width (Zhang & Sennrich, arXiv 1910.07467):
+   * `y = x / sqrt(mean(x^2) + epsilon) * weight`. `x [tokens, groups * width]`, `weight [1, width]`.
+   */
+  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor;
+
+  /** `y = activation(gate) * up`, the gated part of a GLU feed-forward (Shazeer, arXiv 2002.05202). */
+  gatedActivation(gate: Tensor, up: Tensor, activation: Activation): Tensor;
+
+  /**
+   * Rotary position embedding (Su et al., arXiv 2104.09864) in the half-split layout: in every head the components `f` and
+   * `f + ropeDim/2` are one complex number, multiplied by `exp(i * positions[t] * frequency_f)`.
+   * `x [tokens, heads * ropeDim]`; see `RopeTable`. Throws `IndexOutOfRange` for a position beyond the table.
+   */
+  rope(x: Tensor, table: RopeTable, positions: Int32Array): Tensor;
+
+  /** Writes row `t` of `rows [tokens, width]` to row `slots[t]` of the pool, where slot = `page * pageTokens + offset`. */
+  writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void;
+
+  /** Reads rows of a pool back: `[slots.length, width]`. */
+  readPages(pool: PagePool, slots: Int32Array): Tensor;
+
+  /** Attention with `kvHeads` shared key/value heads (Ainslie et al., arXiv 2305.13245). See `GroupedAttention`. */
+  groupedAttention(input: GroupedAttention): Tensor;
+
+  /** Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). See `LatentAttention`. */
+  latentAttention(input: LatentAttention): Tensor;
+
+  /** Sparse feed-forward of Mixtral (arXiv 2401.04088). See `MixtureOfExperts`. */
+  mixtureOfExperts(input: MixtureOfExperts): Tensor;
+
+  /** Index of the largest entry of every row, the first among equals. `[rows, 1]`. */
+  argmax(x: Tensor): Tensor;
+}
+
+/** `[rows, columns]`. Everything on a device is a matrix in row-major order; heads lie side by side in a row. */
+export type Shape = readonly [rows: number, columns: number];
+
+/** Activations on a device: float32, row-major. */
+export interface Tensor {
+  readonly kind: "tensor";
+  readonly shape: Shape;
+}
+
+/** A matrix of trained parameters on a device, in whatever layout the device prefers. */
+export interface Weight {
+  readonly kind: "weight";
+  readonly shape: Shape;
+  readonly storage: WeightStorage;
+}
+
+/** Formats in which weights arrive. All arithmetic is float32 or better. */
+export type WeightStorage = "f32" | "f16" | "bf16";
+
+/** One plane of a paged cache: keys, values, latents or rotated keys of one layer. */
+export interface PagePool extends PageLayout {
+  readonly kind: "page-pool";
+}
+
+/** Size of a page pool: `pages * pageTokens` rows of `width` float32 numbers. */
+export interface PageLayout {
+  readonly pages: number;
+  readonly pageTokens: number;
+  readonly width: number;
+}
+
+export type Activation = "silu" | "gelu-tanh";
+
+/**
+ * Angles of the rotary embedding: `cos` and `sin`, both `[positions, ropeDim / 2]`, of `position * frequency_f`.
+ * Built by `ropeTable`.
+ */
+export interface RopeTable {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/**
+ * The rows of one sequence within a batch. Its queries are rows `queryStart … queryStart + queryCount - 1` of the query
+ * tensor; the cache holds `length` rows for it (those of the queries included), row `n` in page `pages[n / pageTokens]`.
+ * Query row `j` stands at position `length - queryCount + j` and sees positions up to its own.
+ */
+export interface AttentionSequence {
+  readonly queryStart: number;
+  readonly queryCount: number;
+  readonly length: number;
+  readonly pages: Int32Array;
+}
+
+interface AttentionCommon {
+  readonly heads: number;
+  /** Factor on the logits, usually `1 / sqrt(headDim)`. */
+  readonly scale: number;
+  /** Sliding window: a query sees its own position and the `window - 1` before it. Absent: all before it. */
+  readonly window?: number | undefined;
+  readonly sequences: readonly AttentionSequence[];
+}
+
+/**
+ * `o_i = softmax(scale * q_i k_{a(i)}^T) v_{a(i)}` with `a(i) = floor(i * kvHeads / heads)`, causal.
+ * Result `[tokens, heads * valueDim]`, where `valueDim = values.width / kvHeads`.
+ */
+export interface GroupedAttention extends AttentionCommon {
+  /** `[tokens, heads * headDim]`, rotated. */
+  readonly query: Tensor;
+  /** Width `kvHeads * headDim`, rotated. */
+  readonly keys: PagePool;
+  /** Width `kvHeads * valueDim`. */
+  readonly values: PagePool;
+  readonly kvHeads: number;
+}
+
+/**
+ * With latent `c_n` (`[kvLoraRank]`) and shared rotated key `r_n` (`[ropeDim]`) per cached token:
+ *
+ *     logit_i,n = scale * (q_nope,i . (U_k,i c_n) + q_rope,i . r_n)
+ *     o_i       = U_v,i sum_n softmax(logit_i)_n c_n
+ *
+ * Up-projections may be shared by groups of heads: a weight of `upHeads` blocks serves head `i` with block
+ * `floor(i * upHeads / heads)`. Without `keyUp` the queries are already in the latent space (`nopeDim = kvLoraRank`);
+ * without `valueUp` the mixed latents are returned. Result `[tokens, heads * valueDim]`.
+ */
+export interface LatentAttention extends AttentionCommon {
+  /** `[tokens, heads * nopeDim]`. Absent when keys have no position-free part. */
+  readonly queryNope?: Tensor | undefined;
+  /** `[tokens, heads * ropeDim]`, rotated. Absent when no component keeps its rotation. */
+  readonly queryRope?: Tensor | undefined;
+  /** Width `kvLoraRank`. */
+  readonly latents: PagePool;
+  /** Width `ropeDim`, rotated. */
+  readonly ropeKeys?: PagePool | undefined;
+  /** `[upHeads * nopeDim, kvLoraRank]`, together with `keyUpHeads`. */
+  readonly keyUp?: Weight | undefined;
+  readonly keyUpHeads?: number | undefined;
+  /** `[upHeads * valueDim, kvLoraRank]`, together with `valueUpHeads`. */
+  readonly valueUp?: Weight | undefined;
+  readonly valueUpHeads?: number | undefined;
+  /**
+   * `absorbed` multiplies queries and mixed latents by the up-projections and reads each cached row once for all heads;
+   * `expanded` restores keys and values of every up-projection head first. Equal results; `auto` lets the device choose.
+   */
+  readonly way?: AttentionWay | undefined;
+}
+
+export type AttentionWay = "auto" | "absorbed" | "expanded";
+
+/**
+ * Per token the `topK` experts with the largest router logits (ties: lower index), weighted by the softmax over those
+ * logits: `y = sum_e w_e down_e(activation(gate_e x) * up_e x)`.
+ */
+export interface MixtureOfExperts {
+  /** `[tokens, hidden]` */
+  readonly x: Tensor;
+  /** `[tokens, experts]` */
+  readonly routerLogits: Tensor;
+  readonly experts: readonly Expert[];
+  readonly topK: number;
+  readonly activation: Activation;
+}
+
+/** Weights `gate [ff, hidden]`, `up [ff, hidden]`, `down [hidden, ff]`. */
+export interface Expert {
+  readonly gate: Weight;
+  readonly up: Weight;
+  readonly down: Weight;
+}

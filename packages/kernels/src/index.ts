@@ -1,0 +1,2 @@
+export type * from "./device";
+export { ropeTable } from "./rope-table";

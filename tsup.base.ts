@@ -1,0 +1,15 @@
+import { defineConfig, type Options } from "tsup";
+
+/** The build every package shares: ESM and CommonJS with declarations, nothing of ours bundled twice. */
+export function packageBuild(options: Options = {}) {
+  return defineConfig({
+    entry: ["src/index.ts"],
+    format: ["esm", "cjs"],
+    dts: true,
+    clean: true,
+    sourcemap: true,
+    target: "es2022",
+    treeshake: true,
+    ...options,
+  });
+}

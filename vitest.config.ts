@@ -1,0 +1,23 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Tests run on the sources, so that a failing line is a line someone wrote. */
+export const sourceAliases = [
+  {
+    find: /^@transmla\/kernels\/conformance$/,
+    replacement: at("./packages/kernels/src/conformance/index.ts"),
+  },
+  { find: /^@transmla\/([a-z-]+)$/, replacement: at("./packages/$1/src/index.ts") },
+];
+
+export default defineConfig({
+  resolve: { alias: sourceAliases },
+  test: {
+    include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "tools/**/*.test.ts"],
+    testTimeout: 60_000,
+    pool: "forks",
+    maxWorkers: 2,
+  },
+});
