@@ -1,0 +1,268 @@
+import type {
+  Activation,
+  Device,
+  GroupedAttention,
+  LatentAttention,
+  MixtureOfExperts,
+  PageLayout,
+  PagePool,
+  RopeTable,
+  Shape,
+  Tensor,
+  Weight,
+  WeightStorage,
+} from "../device";
+import { KernelsError } from "../errors";
+import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
+import { decodeNumbers } from "../storage";
+import {
+  checkAdd,
+  checkEmbedding,
+  checkGatedActivation,
+  checkGatherRows,
+  checkGroupedAttention,
+  checkLatentAttention,
+  checkLinear,
+  checkMixtureOfExperts,
+  checkPageLayout,
+  checkReadPages,
+  checkRmsNorm,
+  checkRope,
+  checkShape,
+  checkTensor,
+  checkWeight,
+  checkWritePages,
+  checkWriteRows,
+} from "../validate";
+import { groupedAttention, latentAttention, type Plane } from "./attention";
+import { activate, matmul, mixtureOfExperts } from "./feed-forward";
+
+/**
+ * The device that defines the results: plain TypeScript, float32 storage, float64 sums, no optimisation. Weights are
+ * widened to float32 when written.
+ */
+export function referenceDevice(): Device {
+  return new ReferenceDevice();
+}
+
+class ReferenceDevice implements Device {
+  readonly name = "reference";
+  readonly #tensors = new Registry<Tensor, Float32Array>();
+  readonly #weights = new Registry<Weight, Float32Array>();
+  readonly #pools = new Registry<PagePool, Float32Array>();
+  readonly #scopes = new ScopeStack((tensor) => this.#tensors.release(tensor));
+
+  // Memory
+
+  tensor(values: Float32Array, shape: Shape): Tensor {
+    checkTensor(values, shape);
+    return this.#result(values.slice(), shape);
+  }
+
+  weight(shape: Shape, storage: WeightStorage): Weight {
+    checkWeight(shape, storage);
+    return this.#weights.add(makeWeight(shape, storage), zeros(shape[0] * shape[1]));
+  }
+
+  writeRows(weight: Weight, first: number, bytes: Uint8Array): void {
+    checkWriteRows(weight, first, bytes);
+    this.#weights.get(weight).set(decodeNumbers(bytes, weight.storage), first * weight.shape[1]);
+  }
+
+  pagePool(layout: PageLayout): PagePool {
+    checkPageLayout(layout);
+    const { pages, pageTokens, width } = layout;
+    return this.#pools.add(makePagePool(layout), zeros(pages * pageTokens * width));
+  }
+
+  async read(tensor: Tensor): Promise<Float32Array> {
+    return this.#tensors.get(tensor).slice();
+  }
+
+  scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {
+    return this.#scopes.run(body);
+  }
+
+  release(resource: Tensor | Weight | PagePool): void {
+    if (resource.kind === "weight") this.#weights.release(resource);
+    else if (resource.kind === "page-pool") this.#pools.release(resource);
+    else {
+      this.#tensors.release(resource);
+      this.#scopes.forget(resource);
+    }
+  }
+
+  destroy(): void {
+    for (const registry of [this.#tensors, this.#weights, this.#pools]) registry.destroy();
+  }
+
+  // Operations
+
+  embedding(table: Weight, ids: Int32Array): Tensor {
+    checkEmbedding(table, ids);
+    const columns = table.shape[1];
+    return this.#result(takeRows(this.#weights.get(table), columns, ids), [ids.length, columns]);
+  }
+
+  linear(x: Tensor, weight: Weight, bias?: Tensor): Tensor {
+    checkLinear(x, weight, bias);
+    const [outputs, inputs] = weight.shape;
+    const tokens = x.shape[0];
+    const b = bias && this.#tensors.get(bias);
+    const y = matmul(this.#tensors.get(x), this.#weights.get(weight), tokens, outputs, inputs);
+    if (b) y.forEach((value, i) => (y[i] = value + b[i % outputs]!));
+    return this.#result(y, [tokens, outputs]);
+  }
+
+  add(a: Tensor, b: Tensor): Tensor {
+    checkAdd(a, b);
+    const addend = this.#tensors.get(b);
+    return this.#result(
+      this.#tensors.get(a).map((value, i) => value + addend[i]!),
+      a.shape,
+    );
+  }
+
+  gatherRows(x: Tensor, rows: Int32Array): Tensor {
+    checkGatherRows(x, rows);
+    const columns = x.shape[1];
+    return this.#result(takeRows(this.#tensors.get(x), columns, rows), [rows.length, columns]);
+  }
+
+  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+    checkRmsNorm(x, weight, epsilon);
+    const w = this.#tensors.get(weight);
+    const y = this.#tensors.get(x).slice();
+    for (let start = 0; start < y.length; start += w.length) {
+      const group = y.subarray(start, start + w.length);
+      const meanSquare = group.reduce((sum, value) => sum + value * value, 0) / w.length;
+      group.forEach((value, i) => (group[i] = (value / Math.sqrt(meanSquare + epsilon)) * w[i]!));
+    }
+    return this.#result(y, x.shape);
+  }
+
+  gatedActivation(gate: Tensor, up: Tensor, activation: Activation): Tensor {
+    checkGatedActivation(gate, up, activation);
+    const factor = this.#tensors.get(up);
+    return this.#result(
+      this.#tensors.get(gate).map((value, i) => activate(value, activation) * factor[i]!),
+      gate.shape,
+    );
+  }
+
+  rope(x: Tensor, table: RopeTable, positions: Int32Array): Tensor {
+    checkRope(x, table, positions);
+    const [tokens, columns] = x.shape;
+    const half = table.cos.shape[1];
+    const cos = this.#tensors.get(table.cos);
+    const sin = this.#tensors.get(table.sin);
+    const input = this.#tensors.get(x);
+    const y = new Float32Array(input.length);
+    for (let t = 0; t < tokens; t++) {
+      for (let head = 0; head < columns; head += 2 * half) {
+        for (let f = 0; f < half; f++) {
+          const re = t * columns + head + f;
+          const im = re + half;
+          const c = cos[positions[t]! * half + f]!;
+          const s = sin[positions[t]! * half + f]!;
+          y[re] = input[re]! * c - input[im]! * s;
+          y[im] = input[re]! * s + input[im]! * c;
+        }
+      }
+    }
+    return this.#result(y, x.shape);
+  }
+
+  writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
+    checkWritePages(pool, rows, slots);
+    const { width } = pool;
+    const plane = this.#pools.get(pool);
+    const values = this.#tensors.get(rows);
+    slots.forEach((slot, t) => {
+      plane.set(values.subarray(t * width, (t + 1) * width), slot * width);
+    });
+  }
+
+  readPages(pool: PagePool, slots: Int32Array): Tensor {
+    checkReadPages(pool, slots);
+    const { width } = pool;
+    return this.#result(takeRows(this.#pools.get(pool), width, slots), [slots.length, width]);
+  }
+
+  groupedAttention(input: GroupedAttention): Tensor {
+    const sizes = checkGroupedAttention(input);
+    const output = groupedAttention(
+      input,
+      sizes,
+      this.#tensors.get(input.query),
+      this.#plane(input.keys),
+      this.#plane(input.values),
+    );
+    return this.#result(output, [sizes.tokens, input.heads * sizes.valueDim]);
+  }
+
+  latentAttention(input: LatentAttention): Tensor {
+    const sizes = checkLatentAttention(input);
+    const { queryNope, queryRope, latents, ropeKeys, keyUp, valueUp } = input;
+    const output = latentAttention(input, sizes, {
+      queryNope: queryNope && this.#tensors.get(queryNope),
+      queryRope: queryRope && this.#tensors.get(queryRope),
+      latents: this.#plane(latents),
+      ropeKeys: ropeKeys && this.#plane(ropeKeys),
+      keyUp: keyUp && this.#weights.get(keyUp),
+      valueUp: valueUp && this.#weights.get(valueUp),
+    });
+    return this.#result(output, [sizes.tokens, input.heads * sizes.valueDim]);
+  }
+
+  mixtureOfExperts(input: MixtureOfExperts): Tensor {
+    const { ff } = checkMixtureOfExperts(input);
+    const experts = input.experts.map(({ gate, up, down }) => ({
+      gate: this.#weights.get(gate),
+      up: this.#weights.get(up),
+      down: this.#weights.get(down),
+    }));
+    const x = this.#tensors.get(input.x);
+    const logits = this.#tensors.get(input.routerLogits);
+    return this.#result(mixtureOfExperts(input, ff, x, logits, experts), input.x.shape);
+  }
+
+  argmax(x: Tensor): Tensor {
+    const [rows, columns] = x.shape;
+    const values = this.#tensors.get(x);
+    const largest = new Float32Array(rows);
+    for (let t = 0; t < rows; t++) {
+      const row = values.subarray(t * columns, (t + 1) * columns);
+      for (let i = 1; i < columns; i++) if (row[i]! > row[largest[t]!]!) largest[t] = i;
+    }
+    return this.#result(largest, [rows, 1]);
+  }
+
+  #result(values: Float32Array, shape: Shape): Tensor {
+    checkShape(shape);
+    const tensor = this.#tensors.add(makeTensor(shape), values);
+    this.#scopes.made(tensor);
+    return tensor;
+  }
+
+  #plane(pool: PagePool): Plane {
+    return { values: this.#pools.get(pool), width: pool.width, pageTokens: pool.pageTokens };
+  }
+}
+
+/** Throws `OutOfMemory` where the engine would throw a `RangeError`. */
+function zeros(count: number): Float32Array {
+  try {
+    return new Float32Array(count);
+  } catch (cause) {
+    const message = `Cannot allocate ${count} numbers.`;
+    throw new KernelsError("OutOfMemory", message, { count }, { cause });
+  }
+}
+
+/** `y[t] = values[rows[t]]` for rows of `columns` numbers. */
+function takeRows(values: Float32Array, columns: number, rows: Int32Array): Float32Array {
+  const y = new Float32Array(rows.length * columns);
+  rows.forEach((row, t) => y.set(values.subarray(row * columns, (row + 1) * columns), t * columns));
+  return y;
+}

@@ -1,0 +1,149 @@
+import type {
+  Activation,
+  MixtureOfExperts,
+  PageLayout,
+  PagePool,
+  RopeTable,
+  Shape,
+  Tensor,
+  Weight,
+  WeightStorage,
+} from "../device";
+import { bytesPerNumber } from "../storage";
+import {
+  ensure,
+  ensureActivation,
+  ensureCount,
+  ensureIndices,
+  ensureShape,
+  ensureSize,
+} from "./ensure";
+
+// Memory -------------------------------------------------------------------------------------------------------------
+
+export function checkShape(shape: Shape): void {
+  ensureCount("rows", shape[0]);
+  ensureCount("columns", shape[1]);
+}
+
+export function checkTensor(values: Float32Array, shape: Shape): void {
+  checkShape(shape);
+  ensureSize("values.length", values.length, shape[0] * shape[1]);
+}
+
+export function checkWeight(shape: Shape, storage: WeightStorage): void {
+  checkShape(shape);
+  bytesPerNumber(storage);
+}
+
+/** Returns the number of rows in `bytes`. */
+export function checkWriteRows(weight: Weight, first: number, bytes: Uint8Array): number {
+  const rowBytes = weight.shape[1] * bytesPerNumber(weight.storage);
+  const rows = bytes.byteLength / rowBytes;
+  ensure(
+    Number.isInteger(rows),
+    "ShapeMismatch",
+    () => `${bytes.byteLength} bytes are no whole rows of ${rowBytes} bytes.`,
+    { bytes: bytes.byteLength, rowBytes },
+  );
+  ensure(
+    Number.isInteger(first) && first >= 0 && first + rows <= weight.shape[0],
+    "ShapeMismatch",
+    () => `Rows ${first} to ${first + rows - 1} do not fit a weight of ${weight.shape[0]} rows.`,
+    { first, rows, weightRows: weight.shape[0] },
+  );
+  return rows;
+}
+
+export function checkPageLayout(layout: PageLayout): void {
+  ensureCount("pages", layout.pages);
+  ensureCount("pageTokens", layout.pageTokens);
+  ensureCount("width", layout.width);
+}
+
+// Operations ---------------------------------------------------------------------------------------------------------
+
+export function checkEmbedding(table: Weight, ids: Int32Array): void {
+  ensureCount("ids.length", ids.length);
+  ensureIndices("ids", ids, table.shape[0]);
+}
+
+export function checkLinear(x: Tensor, weight: Weight, bias?: Tensor): void {
+  ensureSize("columns of x", x.shape[1], weight.shape[1]);
+  if (bias) ensureShape("bias", bias.shape, [1, weight.shape[0]]);
+}
+
+export function checkAdd(a: Tensor, b: Tensor): void {
+  ensureShape("b", b.shape, a.shape);
+}
+
+export function checkGatherRows(x: Tensor, rows: Int32Array): void {
+  ensureCount("rows.length", rows.length);
+  ensureIndices("rows", rows, x.shape[0]);
+}
+
+export function checkRmsNorm(x: Tensor, weight: Tensor, epsilon: number): void {
+  ensureSize("rows of weight", weight.shape[0], 1);
+  ensure(
+    x.shape[1] % weight.shape[1] === 0,
+    "ShapeMismatch",
+    () => `x has ${x.shape[1]} columns, no multiple of the norm's width ${weight.shape[1]}.`,
+    { columns: x.shape[1], width: weight.shape[1] },
+  );
+  ensure(epsilon >= 0, "InvalidArgument", () => `epsilon must not be negative, got ${epsilon}.`, {
+    epsilon,
+  });
+}
+
+export function checkGatedActivation(gate: Tensor, up: Tensor, activation: Activation): void {
+  ensureActivation(activation);
+  ensureShape("up", up.shape, gate.shape);
+}
+
+export function checkRope(x: Tensor, table: RopeTable, positions: Int32Array): void {
+  ensureShape("table.sin", table.sin.shape, table.cos.shape);
+  const ropeDim = 2 * table.cos.shape[1];
+  ensure(
+    x.shape[1] % ropeDim === 0,
+    "ShapeMismatch",
+    () => `x has ${x.shape[1]} columns, no multiple of the table's ropeDim ${ropeDim}.`,
+    { columns: x.shape[1], ropeDim },
+  );
+  ensureSize("positions.length", positions.length, x.shape[0]);
+  ensureIndices("positions", positions, table.cos.shape[0]);
+}
+
+export function checkWritePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
+  ensureSize("columns of rows", rows.shape[1], pool.width);
+  ensureSize("slots.length", slots.length, rows.shape[0]);
+  ensureIndices("slots", slots, pool.pages * pool.pageTokens);
+}
+
+export function checkReadPages(pool: PagePool, slots: Int32Array): void {
+  ensureCount("slots.length", slots.length);
+  ensureIndices("slots", slots, pool.pages * pool.pageTokens);
+}
+
+/** Returns the width of the experts' inner layer. */
+export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
+  const { x, routerLogits, experts, topK, activation } = input;
+  const [tokens, hidden] = x.shape;
+  ensureActivation(activation);
+  ensureCount("experts.length", experts.length);
+  ensureShape("routerLogits", routerLogits.shape, [tokens, experts.length]);
+  ensureCount("topK", topK);
+  ensure(
+    topK <= experts.length,
+    "InvalidArgument",
+    () => `topK is ${topK}, but there are ${experts.length} experts.`,
+    { topK, experts: experts.length },
+  );
+  const ff = experts[0]!.gate.shape[0];
+  ensureSize("columns of experts[0].gate", experts[0]!.gate.shape[1], hidden);
+  experts.forEach((expert, e) => {
+    ensureShape(`experts[${e}].gate`, expert.gate.shape, [ff, hidden]);
+    ensureShape(`experts[${e}].up`, expert.up.shape, [ff, hidden]);
+    ensureShape(`experts[${e}].down`, expert.down.shape, [hidden, ff]);
+  });
+  return { ff };
+}

@@ -1,0 +1,71 @@
+import { LowRankError } from "./errors";
+import { addProduct, transposed, view } from "./matmul";
+import { axpy, dot, rotate } from "./vector";
+
+const MAX_SWEEPS = 60;
+
+/**
+ * One-sided Jacobi (Hestenes 1958): rotates the rows of x `[count, length]` against each other until
+ * every pair is orthogonal to rounding, and the rows of v `[count, count]` with them.
+ *
+ * Small rows come out as accurately as large ones. Each sweep begins with all cosines in one matrix
+ * product and then visits the pairs that are not orthogonal yet.
+ *
+ * @throws LowRankError NO_CONVERGENCE
+ */
+export function orthogonaliseRows(
+  x: Float64Array,
+  count: number,
+  length: number,
+  v: Float64Array,
+): void {
+  const tolerance = Number.EPSILON * Math.max(8, Math.sqrt(length));
+  for (let sweep = 0; sweep < MAX_SWEEPS; sweep += 1) {
+    const cosines = cosinesOf(x, count, length);
+    let rotations = 0;
+    for (let i = 0; i < count; i += 1) {
+      for (let j = i + 1; j < count; j += 1) {
+        if (Math.abs(cosines[i * count + j]) <= tolerance) continue;
+        if (rotatePair(x, i, j, length, v, count, tolerance)) rotations += 1;
+      }
+    }
+    if (rotations === 0) return;
+  }
+  throw new LowRankError("NO_CONVERGENCE", `no orthogonal columns after ${MAX_SWEEPS} sweeps`);
+}
+
+/** Cosines of all pairs i < j of rows; zero rows are orthogonal to everything. */
+function cosinesOf(x: Float64Array, count: number, length: number): Float64Array {
+  const unit = new Float64Array(count * length);
+  for (let i = 0; i < count; i += 1) {
+    const norm = Math.sqrt(dot(x, i * length, x, i * length, length));
+    if (norm > 0) axpy(1 / norm, x, i * length, unit, i * length, length);
+  }
+  const out = new Float64Array(count * count);
+  const rows = view(unit, length);
+  addProduct(view(out, count), rows, transposed(rows), count, count, length, { upper: true });
+  return out;
+}
+
+function rotatePair(
+  x: Float64Array,
+  i: number,
+  j: number,
+  length: number,
+  v: Float64Array,
+  count: number,
+  tolerance: number,
+): boolean {
+  const [left, right] = [i * length, j * length];
+  const a = dot(x, left, x, left, length);
+  const b = dot(x, right, x, right, length);
+  const c = dot(x, left, x, right, length);
+  if (Math.abs(c) <= tolerance * Math.sqrt(a) * Math.sqrt(b)) return false;
+  // The smaller of the two angles that make the pair orthogonal.
+  const zeta = (b - a) / (2 * c);
+  const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
+  const cosine = 1 / Math.hypot(1, tangent);
+  rotate(x, left, right, length, cosine, -cosine * tangent);
+  rotate(v, i * count, j * count, count, cosine, -cosine * tangent);
+  return true;
+}

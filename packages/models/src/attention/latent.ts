@@ -1,0 +1,80 @@
+import type { AttentionWay, Device, Tensor } from "@transmla/kernels";
+import type { CachePlane } from "@transmla/latent-cache";
+import type { LatentAttentionConfig } from "../config/model-config";
+import { project, type Projection, type WeightLoader } from "../weights";
+import type { AttentionContext, AttentionLayer } from "./attention-layer";
+
+/** Projections of a latent attention; a part of size zero has none. */
+interface LatentProjections {
+  readonly queryDown?: Projection | undefined;
+  readonly queryNope?: Projection | undefined;
+  readonly queryRope?: Projection | undefined;
+  readonly latent: Projection;
+  readonly ropeKey?: Projection | undefined;
+  readonly keyUp?: Projection | undefined;
+  readonly valueUp: Projection;
+  readonly output: Projection;
+}
+
+/** Multi-head latent attention: one latent and one rotated key, shared by all heads, are cached. */
+export class LatentAttentionLayer implements AttentionLayer {
+  readonly planes: readonly CachePlane[];
+  /** How the attention is computed; equal results. */
+  way: AttentionWay = "auto";
+
+  private constructor(
+    private readonly device: Device,
+    private readonly config: LatentAttentionConfig,
+    private readonly projections: LatentProjections,
+  ) {
+    const { kvLoraRank, ropeDim } = config;
+    const latents = { name: "latents", width: kvLoraRank };
+    this.planes = ropeDim > 0 ? [latents, { name: "rope-keys", width: ropeDim }] : [latents];
+  }
+
+  static async load(
+    loader: WeightLoader,
+    config: LatentAttentionConfig,
+    prefix: string,
+  ): Promise<LatentAttentionLayer> {
+    return new LatentAttentionLayer(loader.device, config, {
+      queryDown: await loader.optionalProjection(`${prefix}q_a_proj`),
+      queryNope: await loader.optionalProjection(`${prefix}q_nope_proj`),
+      queryRope: await loader.optionalProjection(`${prefix}q_rope_proj`),
+      latent: await loader.projection(`${prefix}kv_a_proj`),
+      ropeKey: await loader.optionalProjection(`${prefix}k_rope_proj`),
+      keyUp: await loader.optionalProjection(`${prefix}k_b_proj`),
+      valueUp: await loader.projection(`${prefix}v_b_proj`),
+      output: await loader.projection(`${prefix}o_proj`),
+    });
+  }
+
+  forward(x: Tensor, { positions, slots, sequences, pools, rope }: AttentionContext): Tensor {
+    const { device, config, projections } = this;
+    const [latents, ropeKeys] = pools;
+    const { queryDown, queryNope, queryRope, ropeKey } = projections;
+    const rotated = (input: Tensor, projection: Projection) =>
+      device.rope(project(device, input, projection), rope, positions);
+
+    device.writePages(latents!, project(device, x, projections.latent), slots);
+    if (ropeKey && ropeKeys) device.writePages(ropeKeys, rotated(x, ropeKey), slots);
+
+    const q = queryDown ? project(device, x, queryDown) : x;
+    const mixed = device.latentAttention({
+      queryNope: queryNope && project(device, q, queryNope),
+      queryRope: queryRope && rotated(q, queryRope),
+      latents: latents!,
+      ropeKeys,
+      keyUp: projections.keyUp?.weight,
+      keyUpHeads: projections.keyUp && config.keyUpHeads,
+      valueUp: projections.valueUp.weight,
+      valueUpHeads: config.valueUpHeads,
+      heads: config.heads,
+      scale: config.scale,
+      window: config.window,
+      sequences,
+      way: this.way,
+    });
+    return project(device, mixed, projections.output);
+  }
+}

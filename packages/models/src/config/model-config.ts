@@ -1,0 +1,93 @@
+import type { Activation } from "@transmla/kernels";
+
+/** Everything the forward pass needs to know about a model, checked; the weights are described by `modelTensors`. */
+export interface ModelConfig {
+  /** The family whose table entry describes the model: "llama", "qwen2", … (for converted models, the original's). */
+  readonly family: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Positions the model was made for. */
+  readonly maxPositions: number;
+  readonly normEpsilon: number;
+  /** The output head is the embedding table. */
+  readonly tiedEmbeddings: boolean;
+  readonly layers: readonly LayerConfig[];
+  readonly bosTokenId?: number | undefined;
+  readonly eosTokenIds: readonly number[];
+}
+
+export interface LayerConfig {
+  readonly attention: AttentionConfig;
+  readonly feedForward: FeedForwardConfig;
+}
+
+export type AttentionConfig = GroupedAttentionConfig | LatentAttentionConfig;
+
+interface AttentionBase {
+  /** Query heads. */
+  readonly heads: number;
+  /** Rotary frequencies in radians per position, `[ropeDim / 2]`. */
+  readonly frequencies: Float64Array;
+  /** Factor on the logits. */
+  readonly scale: number;
+  /** Sliding window in tokens, the query's own included. */
+  readonly window?: number | undefined;
+  /** Bias of the output projection. */
+  readonly outputBias: boolean;
+}
+
+/** Grouped-query attention (arXiv 2305.13245); multi-head and multi-query attention are its two ends. */
+export interface GroupedAttentionConfig extends AttentionBase {
+  readonly kind: "gqa";
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Biases of the query, key and value projections. */
+  readonly inputBias: boolean;
+}
+
+/** Multi-head latent attention (arXiv 2405.04434), as `LatentAttention` of `@transmla/kernels` computes it. */
+export interface LatentAttentionConfig extends AttentionBase {
+  readonly kind: "mla";
+  readonly kvLoraRank: number;
+  readonly ropeDim: number;
+  /** Position-free dimensions per head before the key up-projection; 0 when every key keeps its rotation. */
+  readonly nopeDim: number;
+  readonly valueDim: number;
+  /** Distinct key up-projections: 1 … heads. */
+  readonly keyUpHeads: number;
+  readonly valueUpHeads: number;
+  /** Low rank of the query projection; absent when it is dense. */
+  readonly qLoraRank?: number | undefined;
+  readonly queryBias: boolean;
+  /** Bias of the latent and of the rotated key. */
+  readonly latentBias: boolean;
+}
+
+export type FeedForwardConfig = GatedFeedForwardConfig | ExpertsFeedForwardConfig;
+
+export interface GatedFeedForwardConfig {
+  readonly kind: "gated";
+  readonly intermediateSize: number;
+  readonly activation: Activation;
+  readonly bias: boolean;
+}
+
+export interface ExpertsFeedForwardConfig {
+  readonly kind: "experts";
+  readonly intermediateSize: number;
+  readonly activation: Activation;
+  readonly experts: number;
+  readonly topK: number;
+}
+
+/** Numbers one layer caches per token: `2 * kvHeads * headDim` for GQA, `kvLoraRank + ropeDim` for MLA. */
+export function cacheNumbersPerToken(attention: AttentionConfig): number {
+  return attention.kind === "gqa"
+    ? 2 * attention.kvHeads * attention.headDim
+    : attention.kvLoraRank + attention.ropeDim;
+}
+
+/** Numbers the whole model caches per token. */
+export function kvCacheNumbersPerToken(config: ModelConfig): number {
+  return config.layers.reduce((sum, layer) => sum + cacheNumbersPerToken(layer.attention), 0);
+}

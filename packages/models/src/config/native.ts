@@ -1,0 +1,90 @@
+import { JsonNumber, type JsonValue } from "@transmla/tensor-io";
+import { ModelsError } from "../errors";
+import type { Fields } from "./fields";
+import type { AttentionConfig, GroupedAttentionConfig, LatentAttentionConfig } from "./model-config";
+
+/** Version of the native format this code reads and writes. */
+export const NATIVE_FORMAT_VERSION = 1;
+
+/**
+ * Reads the `transmla` section of a native config: the original config with, per layer, the sizes of its latent attention.
+ *
+ *     "transmla": {
+ *       "version": 1, "base_model_type": "llama", "method": "transmla",
+ *       "rope_frequencies": [[1, 0.56, …], …],
+ *       "layers": [{ "kv_lora_rank": 96, "qk_rope_head_dim": 32, "qk_nope_head_dim": 64, "v_head_dim": 64,
+ *                    "key_up_heads": 3, "value_up_heads": 3, "rope_frequencies": 0, "q_lora_rank": null,
+ *                    "query_bias": false, "latent_bias": false, "output_bias": false }, …]
+ *     }
+ *
+ * A layer names its list of `qk_rope_head_dim / 2` frequencies (radians per position) by index, because layers often share
+ * one. Query heads, softmax scale and sliding windows remain those of the original.
+ */
+export function latentLayers(
+  native: Fields,
+  layers: number,
+  grouped: (layer: number) => GroupedAttentionConfig,
+): AttentionConfig[] {
+  const version = native.size("version");
+  if (version !== NATIVE_FORMAT_VERSION) {
+    throw new ModelsError(
+      "UnsupportedModel",
+      `${native.path}.version is ${version}; this version reads ${NATIVE_FORMAT_VERSION}. Convert the model again.`,
+      { version },
+    );
+  }
+  const frequencyLists = native.list("rope_frequencies");
+  const entries = native.objects("layers");
+  if (entries.length !== layers) {
+    native.fail("layers", `a list of num_hidden_layers (${layers}) entries`, entries.length);
+  }
+  return entries.map((entry, layer) => latentLayer(entry, grouped(layer), frequencyLists));
+}
+
+function latentLayer(
+  entry: Fields,
+  original: GroupedAttentionConfig,
+  frequencyLists: readonly JsonValue[],
+): LatentAttentionConfig {
+  const { heads, scale, window } = original;
+  const ropeDim = entry.count("qk_rope_head_dim");
+  const list = entry.count("rope_frequencies", 0);
+  return {
+    kind: "mla",
+    heads,
+    scale,
+    window,
+    kvLoraRank: entry.size("kv_lora_rank"),
+    ropeDim,
+    nopeDim: entry.count("qk_nope_head_dim"),
+    valueDim: entry.size("v_head_dim"),
+    keyUpHeads: upHeads(entry, "key_up_heads", heads),
+    valueUpHeads: upHeads(entry, "value_up_heads", heads),
+    qLoraRank: entry.optionalSize("q_lora_rank"),
+    frequencies: frequencyList(entry, frequencyLists[list], ropeDim),
+    queryBias: entry.boolean("query_bias", false),
+    latentBias: entry.boolean("latent_bias", false),
+    outputBias: entry.boolean("output_bias", false),
+  };
+}
+
+function upHeads(entry: Fields, name: string, heads: number): number {
+  const value = entry.size(name);
+  if (heads % value !== 0) entry.fail(name, `a divisor of num_attention_heads (${heads})`, value);
+  return value;
+}
+
+function frequencyList(
+  entry: Fields,
+  list: JsonValue | undefined,
+  ropeDim: number,
+): Float64Array {
+  const numbers = Array.isArray(list)
+    ? list.map((value) => (value instanceof JsonNumber ? value.value : Number.NaN))
+    : [];
+  // A layer without rotated components needs no list.
+  if (ropeDim > 0 && (numbers.length * 2 !== ropeDim || !numbers.every(Number.isFinite))) {
+    entry.fail("rope_frequencies", `the index of a list of ${ropeDim / 2} numbers`, list);
+  }
+  return Float64Array.from(ropeDim > 0 ? numbers : []);
+}

@@ -1,0 +1,107 @@
+import type { JsonObject } from "@transmla/tensor-io";
+import { ModelsError } from "../errors";
+import { activations, families, type Family } from "./families";
+import { Fields } from "./fields";
+import { latentLayers } from "./native";
+import type {
+  AttentionConfig,
+  FeedForwardConfig,
+  GroupedAttentionConfig,
+  ModelConfig,
+} from "./model-config";
+import { configuredFrequencies } from "./rope";
+
+/** `model_type` of models that `@transmla/conversion` writes. */
+export const NATIVE_MODEL_TYPE = "transmla";
+
+/**
+ * Reads a Hugging Face `config.json`. Every size is checked and everything that this version cannot compute is refused
+ * by name, before any weight is read. Code referenced by `auto_map` is never run.
+ *
+ * @param file Name used in messages.
+ * @throws ModelsError `InvalidConfig`, `UnsupportedModel`
+ */
+export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig {
+  const fields = new Fields(json, file);
+  const modelType = fields.string("model_type");
+  const native = modelType === NATIVE_MODEL_TYPE ? fields.object("transmla") : undefined;
+  const familyName = native ? native.string("base_model_type") : modelType;
+  const family = familyNamed(familyName, native ? native.path : file);
+  const hiddenSize = fields.size("hidden_size");
+  const layers = fields.size("num_hidden_layers");
+  const grouped = groupedAttention(fields, family, hiddenSize);
+  const attention = native
+    ? latentLayers(native, layers, grouped)
+    : Array.from({ length: layers }, (_, layer): AttentionConfig => grouped(layer));
+  const feedForward = feedForwardConfig(fields, family);
+  return {
+    family: familyName,
+    vocabSize: fields.size("vocab_size"),
+    hiddenSize,
+    maxPositions: fields.size("max_position_embeddings", family.defaults.maxPositions),
+    normEpsilon: fields.positive("rms_norm_eps", 1e-6),
+    tiedEmbeddings: fields.boolean("tie_word_embeddings", false),
+    layers: attention.map((layer) => ({ attention: layer, feedForward })),
+    bosTokenId: fields.tokenIds("bos_token_id")[0],
+    eosTokenIds: fields.tokenIds("eos_token_id"),
+  };
+}
+
+function familyNamed(name: string, path: string): Family {
+  const family = Object.hasOwn(families, name) ? families[name] : undefined;
+  if (family) return family;
+  throw new ModelsError(
+    "UnsupportedModel",
+    `${path}: model type "${name}" is not supported; supported: ${Object.keys(families).join(", ")}, ${NATIVE_MODEL_TYPE}.`,
+    { modelType: name },
+  );
+}
+
+function groupedAttention(
+  fields: Fields,
+  family: Family,
+  hiddenSize: number,
+): (layer: number) => GroupedAttentionConfig {
+  const heads = fields.size("num_attention_heads");
+  const kvHeads = fields.size("num_key_value_heads", heads);
+  if (heads % kvHeads !== 0) {
+    fields.fail("num_key_value_heads", `a divisor of num_attention_heads (${heads})`, kvHeads);
+  }
+  if (!fields.has("head_dim") && hiddenSize % heads !== 0) {
+    fields.fail("hidden_size", `a multiple of num_attention_heads (${heads})`, hiddenSize);
+  }
+  const headDim = fields.size("head_dim", hiddenSize / heads);
+  if (headDim % 2 !== 0) fields.fail("head_dim", "even, for rotary embeddings", headDim);
+  const frequencies = configuredFrequencies(fields, headDim);
+  return (layer) => ({
+    kind: "gqa",
+    heads,
+    kvHeads,
+    headDim,
+    frequencies,
+    scale: 1 / Math.sqrt(headDim),
+    window: family.window(fields, layer),
+    inputBias: family.inputBias(fields),
+    outputBias: family.outputBias(fields),
+  });
+}
+
+function feedForwardConfig(fields: Fields, family: Family): FeedForwardConfig {
+  const intermediateSize = fields.size("intermediate_size");
+  const name = fields.optionalString("hidden_act") ?? "silu";
+  const activation = Object.hasOwn(activations, name) ? activations[name] : undefined;
+  if (!activation) {
+    throw new ModelsError(
+      "UnsupportedModel",
+      `${fields.path}.hidden_act is "${name}"; supported: ${Object.keys(activations).join(", ")}.`,
+      { field: "hidden_act", value: name },
+    );
+  }
+  if (family.feedForward === "gated") {
+    return { kind: "gated", intermediateSize, activation, bias: family.feedForwardBias(fields) };
+  }
+  const experts = fields.size("num_local_experts", 8);
+  const topK = fields.size("num_experts_per_tok", 2);
+  if (topK > experts) fields.fail("num_experts_per_tok", `at most ${experts}`, topK);
+  return { kind: "experts", intermediateSize, activation, experts, topK };
+}

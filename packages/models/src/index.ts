@@ -1,0 +1,36 @@
+export type { AttentionContext, AttentionLayer } from "./attention/attention-layer";
+export { GroupedAttentionLayer } from "./attention/grouped";
+export { LatentAttentionLayer } from "./attention/latent";
+export { appendBatch, type Batch, type ModelStep } from "./batch";
+export { families, type Family } from "./config/families";
+export {
+  cacheNumbersPerToken,
+  kvCacheNumbersPerToken,
+  type AttentionConfig,
+  type ExpertsFeedForwardConfig,
+  type FeedForwardConfig,
+  type GatedFeedForwardConfig,
+  type GroupedAttentionConfig,
+  type LatentAttentionConfig,
+  type LayerConfig,
+  type ModelConfig,
+} from "./config/model-config";
+export { NATIVE_FORMAT_VERSION } from "./config/native";
+export { NATIVE_MODEL_TYPE, parseConfig } from "./config/parse-config";
+export { ropeFrequencies } from "./config/rope";
+export { DecoderLayer, loadAttention, loadDecoderLayer } from "./decoder-layer";
+export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
+export { loadModel, type LoadOptions } from "./load";
+export { Model, type ModelParts } from "./model";
+export { openModel, type ModelFiles } from "./open-model";
+export { RopeTables } from "./rope-tables";
+export {
+  attentionPrefix,
+  attentionTensors,
+  checkTensors,
+  layerPrefix,
+  layerTensors,
+  modelTensors,
+  type TensorSpec,
+} from "./tensors";
+export { project, WeightLoader, type Projection } from "./weights";

@@ -1,0 +1,39 @@
+import type { Device } from "@transmla/kernels";
+import { loadDecoderLayer, type DecoderLayer } from "./decoder-layer";
+import { Model } from "./model";
+import type { ModelFiles } from "./open-model";
+import { WeightLoader } from "./weights";
+
+export interface LoadOptions {
+  /** Called after every layer with the layers loaded so far. */
+  readonly onProgress?: (progress: { done: number; total: number; unit: string }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads a model onto a device, tensor by tensor. The files stay open and belong to the caller.
+ *
+ * @throws KernelsError `OutOfMemory`; TensorIoError for unreadable files
+ */
+export async function loadModel(
+  files: ModelFiles,
+  device: Device,
+  { onProgress, signal }: LoadOptions = {},
+): Promise<Model> {
+  const { config } = files;
+  const loader = new WeightLoader(device, files.checkpoint, signal);
+  try {
+    const embedding = await loader.matrix("model.embed_tokens.weight");
+    const layers: DecoderLayer[] = [];
+    for (let layer = 0; layer < config.layers.length; layer++) {
+      layers.push(await loadDecoderLayer(loader, config, layer));
+      onProgress?.({ done: layer + 1, total: config.layers.length, unit: "layers" });
+    }
+    const finalNorm = await loader.vector("model.norm.weight");
+    const head = config.tiedEmbeddings ? embedding : await loader.matrix("lm_head.weight");
+    return new Model(config, device, { embedding, layers, finalNorm, head }, loader);
+  } catch (error) {
+    loader.release();
+    throw error;
+  }
+}

@@ -1,0 +1,82 @@
+import type { Device, Tensor, Weight } from "@transmla/kernels";
+import { PagedCache, type CachePlane } from "@transmla/latent-cache";
+import { appendBatch, type ModelStep } from "./batch";
+import type { ModelConfig } from "./config/model-config";
+import type { DecoderLayer } from "./decoder-layer";
+import { RopeTables } from "./rope-tables";
+import type { WeightLoader } from "./weights";
+
+/** Weights of a whole model on a device. Made by `loadModel`. */
+export interface ModelParts {
+  readonly embedding: Weight;
+  readonly layers: readonly DecoderLayer[];
+  readonly finalNorm: Tensor;
+  /** `[vocab, hidden]`; the embedding itself where the two are tied. */
+  readonly head: Weight;
+}
+
+/** A decoder-only language model on a device. It holds weights, no text: sequences live in the cache. */
+export class Model {
+  private readonly rope: RopeTables;
+
+  constructor(
+    readonly config: ModelConfig,
+    readonly device: Device,
+    private readonly parts: ModelParts,
+    private readonly loader: WeightLoader,
+  ) {
+    this.rope = new RopeTables(device);
+  }
+
+  /** What every layer caches per token, for a cache of one's own. */
+  get cachePlanes(): readonly (readonly CachePlane[])[] {
+    return this.parts.layers.map(({ attention }) => attention.planes);
+  }
+
+  /** A cache for this model. `capacity` counts tokens over all sequences. Throws the device's `OutOfMemory`. */
+  createCache(options: { readonly capacity: number; readonly pageTokens?: number }): PagedCache {
+    return new PagedCache(this.device, { layers: this.cachePlanes, ...options });
+  }
+
+  /**
+   * Runs the next tokens of one or more sequences as one batch and returns their logits: `[steps, vocab]` of each step's
+   * last token, or `[tokens, vocab]` of all. The tensor belongs to the caller, who releases it. If it throws, the
+   * sequences are as long as before.
+   *
+   * @throws ModelsError `InvalidTokens`, `ContextExceeded`; LatentCacheError `CacheFull`; KernelsError `OutOfMemory`
+   */
+  forward(cache: PagedCache, steps: readonly ModelStep[], logits: "last" | "all" = "last"): Tensor {
+    const before = steps.map(({ sequence }) => sequence.length);
+    const batch = appendBatch(steps, this.config);
+    try {
+      const { ids, lastRows, ...context } = batch;
+      const reach = batch.positions.reduce((longest, position) => Math.max(longest, position), 0) + 1;
+      const ropes = this.config.layers.map(({ attention }) =>
+        this.rope.covering(attention.frequencies, reach),
+      );
+      return this.device.scope(() => {
+        const { device, parts } = this;
+        let x = device.embedding(parts.embedding, ids);
+        for (const [index, layer] of parts.layers.entries()) {
+          const pools = cache.pool(index);
+          const rope = ropes[index];
+          const input = x;
+          x = device.scope(() => layer.forward(input, { ...context, pools, rope }));
+          device.release(input);
+        }
+        const rows = logits === "all" ? x : device.gatherRows(x, lastRows);
+        const normed = device.rmsNorm(rows, parts.finalNorm, this.config.normEpsilon);
+        return device.linear(normed, parts.head);
+      });
+    } catch (error) {
+      for (const [index, { sequence }] of steps.entries()) sequence.truncate(before[index]!);
+      throw error;
+    }
+  }
+
+  /** Releases the weights. Caches made by this model are released by their own `destroy`. */
+  release(): void {
+    this.rope.release();
+    this.loader.release();
+  }
+}

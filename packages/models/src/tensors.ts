@@ -1,0 +1,135 @@
+import type { Checkpoint } from "@transmla/tensor-io";
+import type { AttentionConfig, FeedForwardConfig, ModelConfig } from "./config/model-config";
+import { ModelsError } from "./errors";
+
+/** A tensor the model needs: its name in the checkpoint and its shape (`[out, in]` or `[size]`). */
+export interface TensorSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Tensors that checkpoints carry although they follow from the config. */
+const derived = /(^|\.)rotary_emb\.inv_freq$/;
+
+/** Name prefix of a decoder layer, as in Hugging Face checkpoints. */
+export const layerPrefix = (layer: number): string => `model.layers.${layer}.`;
+
+/** Name prefix of a layer's attention. */
+export const attentionPrefix = (layer: number): string => `${layerPrefix(layer)}self_attn.`;
+
+/** Every tensor of a model, in the order of the forward pass. */
+export function modelTensors(config: ModelConfig): TensorSpec[] {
+  const { hiddenSize, vocabSize } = config;
+  return [
+    { name: "model.embed_tokens.weight", shape: [vocabSize, hiddenSize] },
+    ...config.layers.flatMap((_, layer) => layerTensors(config, layer)),
+    { name: "model.norm.weight", shape: [hiddenSize] },
+    ...(config.tiedEmbeddings ? [] : [{ name: "lm_head.weight", shape: [vocabSize, hiddenSize] }]),
+  ];
+}
+
+/** The tensors of one decoder layer. */
+export function layerTensors(config: ModelConfig, layer: number): TensorSpec[] {
+  const prefix = layerPrefix(layer);
+  const { attention, feedForward } = config.layers[layer]!;
+  return [
+    { name: `${prefix}input_layernorm.weight`, shape: [config.hiddenSize] },
+    ...attentionTensors(attention, config.hiddenSize, attentionPrefix(layer)),
+    { name: `${prefix}post_attention_layernorm.weight`, shape: [config.hiddenSize] },
+    ...feedForwardTensors(feedForward, config.hiddenSize, prefix),
+  ];
+}
+
+/** The tensors of one attention, grouped (Hugging Face names) or latent (native names, `docs/formats/native.md`). */
+export function attentionTensors(
+  attention: AttentionConfig,
+  hiddenSize: number,
+  prefix: string,
+): TensorSpec[] {
+  const specs: TensorSpec[] = [];
+  const projection = (name: string, out: number, input: number, bias: boolean) => {
+    if (out === 0) return;
+    specs.push({ name: `${prefix}${name}.weight`, shape: [out, input] });
+    if (bias) specs.push({ name: `${prefix}${name}.bias`, shape: [out] });
+  };
+  if (attention.kind === "gqa") {
+    const { heads, kvHeads, headDim, inputBias, outputBias } = attention;
+    projection("q_proj", heads * headDim, hiddenSize, inputBias);
+    projection("k_proj", kvHeads * headDim, hiddenSize, inputBias);
+    projection("v_proj", kvHeads * headDim, hiddenSize, inputBias);
+    projection("o_proj", hiddenSize, heads * headDim, outputBias);
+    return specs;
+  }
+  const { heads, nopeDim, ropeDim, kvLoraRank, valueDim, qLoraRank } = attention;
+  const queryInput = qLoraRank ?? hiddenSize;
+  if (qLoraRank !== undefined) projection("q_a_proj", qLoraRank, hiddenSize, false);
+  projection("q_nope_proj", heads * nopeDim, queryInput, attention.queryBias);
+  projection("q_rope_proj", heads * ropeDim, queryInput, attention.queryBias);
+  projection("kv_a_proj", kvLoraRank, hiddenSize, attention.latentBias);
+  projection("k_rope_proj", ropeDim, hiddenSize, attention.latentBias);
+  projection("k_b_proj", attention.keyUpHeads * nopeDim, kvLoraRank, false);
+  projection("v_b_proj", attention.valueUpHeads * valueDim, kvLoraRank, false);
+  projection("o_proj", hiddenSize, heads * valueDim, attention.outputBias);
+  return specs;
+}
+
+function feedForwardTensors(
+  feedForward: FeedForwardConfig,
+  hiddenSize: number,
+  prefix: string,
+): TensorSpec[] {
+  const { intermediateSize: inner } = feedForward;
+  if (feedForward.kind === "gated") {
+    const shapes = { gate_proj: [inner, hiddenSize], up_proj: [inner, hiddenSize], down_proj: [hiddenSize, inner] };
+    return Object.entries(shapes).flatMap(([name, shape]) => [
+      { name: `${prefix}mlp.${name}.weight`, shape },
+      ...(feedForward.bias ? [{ name: `${prefix}mlp.${name}.bias`, shape: [shape[0]!] }] : []),
+    ]);
+  }
+  const experts = Array.from({ length: feedForward.experts }, (_, expert) => {
+    const at = `${prefix}block_sparse_moe.experts.${expert}.`;
+    return [
+      { name: `${at}w1.weight`, shape: [inner, hiddenSize] },
+      { name: `${at}w3.weight`, shape: [inner, hiddenSize] },
+      { name: `${at}w2.weight`, shape: [hiddenSize, inner] },
+    ];
+  });
+  const router = { name: `${prefix}block_sparse_moe.gate.weight`, shape: [feedForward.experts, hiddenSize] };
+  return [router, ...experts.flat()];
+}
+
+/**
+ * Compares a checkpoint's headers with what the config asks for, before any weight is read.
+ *
+ * @throws ModelsError `MissingTensor`, `UnexpectedTensor` (a part this version would silently ignore), `TensorShape`
+ */
+export function checkTensors(config: ModelConfig, checkpoint: Checkpoint): void {
+  const wanted = new Map(modelTensors(config).map((spec) => [spec.name, spec]));
+  for (const { name, shape } of wanted.values()) {
+    const found = checkpoint.tensors.get(name);
+    if (!found) {
+      throw new ModelsError("MissingTensor", `Tensor ${name} [${shape}] is missing from the checkpoint.`, {
+        tensor: name,
+        expected: shape,
+      });
+    }
+    if (found.shape.length !== shape.length || found.shape.some((size, i) => size !== shape[i])) {
+      throw new ModelsError(
+        "TensorShape",
+        `Tensor ${name} in ${found.file} has shape [${found.shape}], the config asks for [${shape}].`,
+        { tensor: name, file: found.file, expected: shape, actual: found.shape },
+      );
+    }
+  }
+  // A tied head may be stored as well; it is the embedding again.
+  const ignored = (name: string) =>
+    derived.test(name) || (config.tiedEmbeddings && name === "lm_head.weight");
+  for (const { name, file } of checkpoint.tensors.values()) {
+    if (wanted.has(name) || ignored(name)) continue;
+    throw new ModelsError(
+      "UnexpectedTensor",
+      `Tensor ${name} in ${file} has no place in this model; running without it would give wrong results.`,
+      { tensor: name, file },
+    );
+  }
+}

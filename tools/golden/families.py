@@ -1,0 +1,213 @@
+"""Golden values of the model families: tiny random checkpoints and what Hugging Face transformers computes with them.
+
+    python3 -m venv .venv && .venv/bin/pip install -r tools/golden/requirements.txt
+    .venv/bin/python tools/golden/families.py --out packages/models/golden [family ...]
+
+Each family becomes a folder with config.json, its weights (model.safetensors, or shards with their index) and
+golden.safetensors, computed in float32 with eager attention:
+
+    input_ids       I64 [1, 24]
+    logits          F32 [1, 24, vocabulary]
+    hidden.L        F32 [1, 24, hidden]  residual stream before layer L (hidden.0 is the embedding);
+                                         the last one, hidden.<layers>, is after the final norm
+    attention.L     F32 [1, 24, hidden]  output of the attention block of layer L, before the residual addition
+    long.input_ids  I64 [1, 70]          more tokens than a cache page of 64 holds
+    long.logits     F32 [1, 70, vocabulary]
+
+Weights are scaled so that attention is far from uniform and every bias and norm weight matters. A family may name an
+ablation: a changed setting that must change the logits, so that a reader which ignores the setting fails its test.
+"""
+
+import argparse
+import copy
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    DeepseekV3Config,
+    LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    PretrainedConfig,
+    Qwen2Config,
+)
+
+VOCABULARY = 96
+SHORT, LONG = 24, 70
+
+GROUPED = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=256,
+    rms_norm_eps=1e-5,
+    rope_theta=10000.0,
+    tie_word_embeddings=False,
+    bos_token_id=0,
+    eos_token_id=0,
+)
+
+LATENT = GROUPED | dict(
+    num_key_value_heads=4,
+    first_k_dense_replace=2,
+    kv_lora_rank=16,
+    q_lora_rank=None,
+    qk_rope_head_dim=8,
+    qk_nope_head_dim=8,
+    v_head_dim=8,
+    rope_interleave=True,
+    rope_scaling=None,
+    pad_token_id=None,
+)
+
+LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
+
+
+@dataclass
+class Family:
+    config: PretrainedConfig
+    dtype: torch.dtype = torch.float32
+    seed_name: str | None = None  # families of one seed name and one shape have the same weights
+    shard_size: str = "1MB"
+    ablation: dict = field(default_factory=dict)
+
+
+FAMILIES = {
+    "llama": Family(LlamaConfig(**GROUPED), ablation=dict(rope_theta=500.0)),
+    "llama-sharded": Family(LlamaConfig(**GROUPED), seed_name="llama", shard_size="40KB"),
+    # Wavelengths 6.3, 13.7, 29.7, 64.6, ... against the bounds 32 / 4 = 8 and 32 / 1 = 32: kept, blended and divided.
+    "llama-llama3-rope": Family(
+        LlamaConfig(**GROUPED | dict(head_dim=16, rope_theta=500.0, rope_scaling=LLAMA3_ROPE)),
+        ablation=dict(rope_scaling=None),
+    ),
+    "llama-linear-rope": Family(
+        LlamaConfig(**GROUPED | dict(rope_scaling=dict(rope_type="linear", factor=4.0))),
+        ablation=dict(rope_scaling=None),
+    ),
+    "llama-tied": Family(
+        LlamaConfig(**GROUPED | dict(hidden_size=48, head_dim=16, tie_word_embeddings=True, rms_norm_eps=1e-3)),
+        dtype=torch.bfloat16,
+        ablation=dict(rms_norm_eps=1e-5),
+    ),
+    "llama-bias": Family(LlamaConfig(**GROUPED | dict(attention_bias=True, mlp_bias=True))),
+    "qwen2": Family(
+        Qwen2Config(**GROUPED | dict(rope_theta=1000000.0, rms_norm_eps=1e-6)),
+        dtype=torch.bfloat16,
+        ablation=dict(rope_theta=10000.0),
+    ),
+    "mistral": Family(MistralConfig(**GROUPED | dict(head_dim=8, sliding_window=None))),
+    "mistral-window": Family(
+        MistralConfig(**GROUPED | dict(head_dim=8, sliding_window=16)),
+        seed_name="mistral",
+        ablation=dict(sliding_window=17),
+    ),
+    "mixtral": Family(
+        MixtralConfig(**GROUPED | dict(head_dim=8, intermediate_size=40, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
+        dtype=torch.float16,
+        seed_name="mixtral-2",  # weights under which no token's second and third expert are nearly tied
+        ablation=dict(num_experts_per_tok=1),
+    ),
+    "deepseek-v3": Family(DeepseekV3Config(**LATENT), ablation=dict(rope_interleave=False)),
+    "deepseek-v3-q-lora": Family(DeepseekV3Config(**LATENT | dict(q_lora_rank=24, kv_lora_rank=20))),
+    # rms_norm_eps is large so that a latent norm which uses it, in place of the constant 1e-6, is found out.
+    "deepseek-v3-bias": Family(
+        DeepseekV3Config(**LATENT | dict(attention_bias=True, qk_nope_head_dim=12, v_head_dim=10, rms_norm_eps=1e-2)),
+        ablation=dict(rms_norm_eps=1e-6),
+    ),
+}
+
+
+def random_weight(name, parameter, generator):
+    """Norm weights around 1, biases around 0, matrices with a gain that keeps activations of order one."""
+    noise = torch.randn(parameter.shape, generator=generator)
+    if parameter.ndim == 1:
+        return 1 + 0.2 * noise if "norm" in name else 0.3 * noise
+    if "embed_tokens" in name:
+        return 0.5 * noise
+    gain = 1.7 if any(part in name for part in ("q_proj", "q_b_proj", "k_proj", "kv_b_proj", "gate")) else 1.0
+    return gain * parameter.shape[1] ** -0.5 * noise
+
+
+@torch.no_grad()
+def randomise(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        parameter.copy_(random_weight(name, parameter, generator))
+
+
+def token_ids(length, seed):
+    return torch.randint(0, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def outputs(model, ids):
+    """logits, hidden states and attention outputs of one forward pass."""
+    attention = []
+    handles = [layer.self_attn.register_forward_hook(lambda _module, _inputs, output: attention.append(output[0])) for layer in model.model.layers]
+    result = model(ids, use_cache=False, output_hidden_states=True)
+    for handle in handles:
+        handle.remove()
+    return result.logits, result.hidden_states, attention
+
+
+def load(folder, config=None):
+    config = config or AutoConfig.from_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def golden_values(folder):
+    model, short, long = load(folder), token_ids(SHORT, 1), token_ids(LONG, 2)
+    logits, hidden, attention = outputs(model, short)
+    values = {"input_ids": short, "logits": logits, "long.input_ids": long, "long.logits": outputs(model, long)[0]}
+    values |= {f"hidden.{index}": tensor for index, tensor in enumerate(hidden)}
+    values |= {f"attention.{index}": tensor for index, tensor in enumerate(attention)}
+    return {name: tensor.contiguous() for name, tensor in values.items()}
+
+
+def ablation_effect(folder, ablation, golden):
+    """Largest change of a logit when the settings named by the ablation are changed."""
+    config = AutoConfig.from_pretrained(folder)
+    for name, value in ablation.items():
+        setattr(config, name, value)
+    return (outputs(load(folder, config), golden["input_ids"])[0] - golden["logits"]).abs().max().item()
+
+
+def write_family(name, family, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.safetensors*"):
+        stale.unlink()
+    # zlib.crc32 is the same in every run, unlike hash().
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(family.config))
+    randomise(model, zlib.crc32((family.seed_name or name).encode()))
+    model.to(family.dtype).save_pretrained(folder, max_shard_size=family.shard_size)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    golden = golden_values(folder)
+    save_file(golden, folder / "golden.safetensors")
+    summary = f"{name}: logits std {golden['logits'].std():.2f}"
+    if family.ablation:
+        effect = ablation_effect(folder, family.ablation, golden)
+        assert effect > 1e-2, f"{name}: {family.ablation} changes the logits by {effect} only"
+        summary += f", {family.ablation} changes them by up to {effect:.3f}"
+    print(summary)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("families", nargs="*", choices=[*FAMILIES, []], help="all when none is named")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.families or FAMILIES:
+        write_family(name, FAMILIES[name], Path(arguments.out) / name)
+
+
+if __name__ == "__main__":
+    main()
