@@ -60,7 +60,7 @@ export class CacheSequence {
   }
 
   private slot(position: number): number {
-    const page = this.table[Math.floor(position / this.pageTokens)]!;
+    const page = this.table[Math.floor(position / this.pageTokens)];
     return page * this.pageTokens + (position % this.pageTokens);
   }
 

@@ -66,7 +66,7 @@ export class PagedCache {
 
   /** The pools of one layer, in the order of its planes. */
   pool(layer: number): readonly PagePool[] {
-    return this.pools[layer]!;
+    return this.pools[layer];
   }
 
   /** Starts an empty sequence. */

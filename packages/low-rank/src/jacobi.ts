@@ -1,5 +1,6 @@
 import { LowRankError } from "./errors";
 import { addProduct, transposed, view } from "./matmul";
+import { jacobiAngle } from "./rotations";
 import { axpy, dot, rotate } from "./vector";
 
 const MAX_SWEEPS = 60;
@@ -61,11 +62,8 @@ function rotatePair(
   const b = dot(x, right, x, right, length);
   const c = dot(x, left, x, right, length);
   if (Math.abs(c) <= tolerance * Math.sqrt(a) * Math.sqrt(b)) return false;
-  // The smaller of the two angles that make the pair orthogonal.
-  const zeta = (b - a) / (2 * c);
-  const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
-  const cosine = 1 / Math.hypot(1, tangent);
-  rotate(x, left, right, length, cosine, -cosine * tangent);
-  rotate(v, i * count, j * count, count, cosine, -cosine * tangent);
+  const { cosine, sine } = jacobiAngle(a, b, c);
+  rotate(x, left, right, length, cosine, -sine);
+  rotate(v, i * count, j * count, count, cosine, -sine);
   return true;
 }

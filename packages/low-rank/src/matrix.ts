@@ -15,6 +15,10 @@ export const MAX_ELEMENTS = 2 ** 28;
 /** Relative difference between (i, j) and (j, i) up to which a matrix counts as symmetric. */
 export const SYMMETRY_TOLERANCE = 1e-6;
 
+function isSize(n: number): boolean {
+  return Number.isSafeInteger(n) && n > 0;
+}
+
 /**
  * A `[rows, columns]` matrix, zero or over `data`. A Float64Array is used without a copy, other
  * sequences are copied.
@@ -26,8 +30,7 @@ export function matrix(
   columns: number,
   data?: Float64Array | Float32Array | readonly number[],
 ): Matrix {
-  const sized = (n: number) => Number.isSafeInteger(n) && n > 0;
-  if (!sized(rows) || !sized(columns) || rows * columns > MAX_ELEMENTS) {
+  if (!isSize(rows) || !isSize(columns) || rows * columns > MAX_ELEMENTS) {
     throw new LowRankError(
       "INVALID_ARGUMENT",
       `a matrix of ${rows} x ${columns}: sizes are positive integers, at most ${MAX_ELEMENTS} elements`,
@@ -168,19 +171,31 @@ export function add(a: Matrix, b: Matrix, factor = 1): Matrix {
       b: [b.rows, b.columns],
     });
   }
-  return matrix(a.rows, a.columns, a.data.map((value, i) => value + factor * b.data[i]));
+  return matrix(
+    a.rows,
+    a.columns,
+    a.data.map((value, i) => value + factor * b.data[i]),
+  );
 }
 
 /** diag(factors) m. @throws LowRankError SHAPE_MISMATCH */
 export function scaleRows(m: Matrix, factors: ArrayLike<number>): Matrix {
   requireLength(factors, m.rows, "scaleRows");
-  return matrix(m.rows, m.columns, m.data.map((x, i) => x * factors[Math.floor(i / m.columns)]));
+  return matrix(
+    m.rows,
+    m.columns,
+    m.data.map((x, i) => x * factors[Math.floor(i / m.columns)]),
+  );
 }
 
 /** m diag(factors). @throws LowRankError SHAPE_MISMATCH */
 export function scaleColumns(m: Matrix, factors: ArrayLike<number>): Matrix {
   requireLength(factors, m.columns, "scaleColumns");
-  return matrix(m.rows, m.columns, m.data.map((x, i) => x * factors[i % m.columns]));
+  return matrix(
+    m.rows,
+    m.columns,
+    m.data.map((x, i) => x * factors[i % m.columns]),
+  );
 }
 
 /** Rows start … end-1, a copy. @throws LowRankError SHAPE_MISMATCH */

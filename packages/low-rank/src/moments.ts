@@ -96,7 +96,7 @@ export class Moments {
     const total = this.samples + rows;
     const between = mean.map((value, i) => value - this.means[i]);
     const weight = (this.samples * rows) / total;
-    for (let i = 0; i < n && weight > 0; i += 1) {
+    for (let i = 0; i < n; i += 1) {
       const factor = weight * between[i];
       for (let j = i; j < n; j += 1) this.scatter[i * n + j] += factor * between[j];
     }

@@ -57,7 +57,13 @@ function svdOfColumns(columns: Float64Array, n: number, length: number) {
   const { x, v } = startingBasis(rColumns, n);
   orthogonaliseRows(x, n, n, v);
   const norms = new Float64Array(n);
-  for (let i = 0; i < n; i += 1) norms[i] = Math.sqrt(dot(x, i * n, x, i * n, n));
+  for (let i = 0; i < n; i += 1) {
+    // Thousands of rounded rotations stretch a row of x and of v alike, by up to 1e-13.
+    const stretch = Math.sqrt(dot(v, i * n, v, i * n, n));
+    scale(v, i * n, n, 1 / stretch);
+    scale(x, i * n, n, 1 / stretch);
+    norms[i] = Math.sqrt(dot(x, i * n, x, i * n, n));
+  }
   const sorted = descendingOrder(norms);
   const values = Float64Array.from(sorted, (i) => norms[i]);
   const left = new Float64Array(n * length);

@@ -80,7 +80,16 @@ function join(
     Float64Array.from(kept, ({ index }) => z[index]),
     rho,
   );
-  updateVectors(rows, n, low, middle, high, kept, dropped, eigenvectorsOf(poles, differences, kept, z));
+  updateVectors(
+    rows,
+    n,
+    low,
+    middle,
+    high,
+    kept,
+    dropped,
+    eigenvectorsOf(poles, differences, kept, z),
+  );
   const settled = dropped.map((index) => d[index]);
   d.set(values, low);
   d.set(settled, low + values.length);
@@ -194,7 +203,7 @@ function updateVectors(
 ): void {
   const k = kept.length;
   const size = high - low;
-  const order = kept.map((_, i) => i).sort((i, j) => kept[i].part - kept[j].part || i - j);
+  const order = kept.map((_, i) => i).toSorted((i, j) => kept[i].part - kept[j].part || i - j);
   const old = new Float64Array(size * size);
   const rowOf = (index: number) => rows.subarray(index * n + low, index * n + high);
   order.forEach((source, i) => old.set(rowOf(kept[source].index), i * size));

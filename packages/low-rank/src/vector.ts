@@ -74,7 +74,7 @@ export function powerOfTwo(size: number): number {
 
 /** Indices of `values` from largest to smallest; equal values keep their order. */
 export function descendingOrder(values: Float64Array): number[] {
-  return Array.from(values, (_, i) => i).sort((i, j) => values[j] - values[i] || i - j);
+  return Array.from(values, (_, i) => i).toSorted((i, j) => values[j] - values[i] || i - j);
 }
 
 /**

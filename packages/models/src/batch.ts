@@ -51,7 +51,7 @@ export function appendBatch(
     }
   } catch (error) {
     for (const [index, { sequence }] of steps.entries()) {
-      if (sequence.length > before[index]!) sequence.truncate(before[index]!);
+      if (sequence.length > before[index]) sequence.truncate(before[index]);
     }
     throw error;
   }

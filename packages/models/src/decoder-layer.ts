@@ -48,7 +48,7 @@ export async function loadDecoderLayer(
   layer: number,
 ): Promise<DecoderLayer> {
   const prefix = layerPrefix(layer);
-  const { attention, feedForward } = config.layers[layer]!;
+  const { attention, feedForward } = config.layers[layer];
   return new DecoderLayer(
     loader.device,
     config.normEpsilon,

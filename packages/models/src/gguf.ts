@@ -167,8 +167,8 @@ class RenamedCheckpoint implements Checkpoint {
     const { rows, signal } = options;
     const bytes = await this.gguf.readBytes(original, { signal });
     const { shape } = this.tensors.get(name)!;
-    const reordered = halfSplitRows(bytes, shape[0]!, heads);
-    const rowBytes = bytes.length / shape[0]!;
+    const reordered = halfSplitRows(bytes, shape[0], heads);
+    const rowBytes = bytes.length / shape[0];
     return rows ? reordered.subarray(rows[0] * rowBytes, rows[1] * rowBytes) : reordered;
   }
 

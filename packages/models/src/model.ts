@@ -69,7 +69,7 @@ export class Model {
         return device.linear(normed, parts.head);
       });
     } catch (error) {
-      for (const [index, { sequence }] of steps.entries()) sequence.truncate(before[index]!);
+      for (const [index, { sequence }] of steps.entries()) sequence.truncate(before[index]);
       throw error;
     }
   }

@@ -31,7 +31,7 @@ export function modelTensors(config: ModelConfig): TensorSpec[] {
 /** The tensors of one decoder layer. */
 export function layerTensors(config: ModelConfig, layer: number): TensorSpec[] {
   const prefix = layerPrefix(layer);
-  const { attention, feedForward } = config.layers[layer]!;
+  const { attention, feedForward } = config.layers[layer];
   return [
     { name: `${prefix}input_layernorm.weight`, shape: [config.hiddenSize] },
     ...attentionTensors(attention, config.hiddenSize, attentionPrefix(layer)),
@@ -83,7 +83,7 @@ function feedForwardTensors(
     const shapes = { gate_proj: [inner, hiddenSize], up_proj: [inner, hiddenSize], down_proj: [hiddenSize, inner] };
     return Object.entries(shapes).flatMap(([name, shape]) => [
       { name: `${prefix}mlp.${name}.weight`, shape },
-      ...(feedForward.bias ? [{ name: `${prefix}mlp.${name}.bias`, shape: [shape[0]!] }] : []),
+      ...(feedForward.bias ? [{ name: `${prefix}mlp.${name}.bias`, shape: [shape[0]] }] : []),
     ]);
   }
   const experts = Array.from({ length: feedForward.experts }, (_, expert) => {

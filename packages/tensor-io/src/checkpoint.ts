@@ -81,10 +81,7 @@ export class StoredCheckpoint implements Checkpoint {
     return tensor.source.read(offset, bytes, options.signal);
   }
 
-  async read(
-    name: string,
-    options: ReadOptions & { readonly as: "f32" },
-  ): Promise<Float32Array> {
+  async read(name: string, options: ReadOptions & { readonly as: "f32" }): Promise<Float32Array> {
     const { tensor, offset, bytes, count } = this.slice(name, options.rows);
     const { dtype } = tensor.info;
     const decode = decoderOf(dtype);
@@ -130,18 +127,18 @@ export class StoredCheckpoint implements Checkpoint {
         { file: tensor.info.file, tensor: name, rows, dtype, blockElements: block.elements },
       );
     }
-    const toBytes = block.bytes / block.elements;
     return {
       tensor,
-      offset: tensor.offset + begin * toBytes,
-      bytes: (end - begin) * toBytes,
+      offset: tensor.offset + (begin / block.elements) * block.bytes,
+      bytes: ((end - begin) / block.elements) * block.bytes,
       count: end - begin,
     };
   }
 }
 
 function checkRows(info: TensorInfo, [begin, end]: readonly [number, number]): void {
-  const ordered = Number.isSafeInteger(begin) && Number.isSafeInteger(end) && 0 <= begin && begin <= end;
+  const ordered =
+    Number.isSafeInteger(begin) && Number.isSafeInteger(end) && 0 <= begin && begin <= end;
   if (ordered && info.shape.length > 0 && end <= info.shape[0]) return;
   throw new TensorIoError(
     "InvalidRows",

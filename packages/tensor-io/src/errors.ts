@@ -17,7 +17,7 @@ export const tensorIoErrors = {
   OutputExists: "The folder already has a checkpoint that would be mixed with the new one.",
   // Strict JSON
   InvalidUtf8: "The bytes are not UTF-8.",
-  JsonTooLarge: "The JSON text is longer than the limit.",
+  JsonTooLarge: "The JSON text is longer or has more values than the limit.",
   JsonTooDeep: "The JSON text is nested deeper than the limit.",
   JsonSyntax: "The text is not JSON.",
   JsonDuplicateKey: "An object has the same key twice.",
@@ -34,7 +34,6 @@ export const tensorIoErrors = {
   HeaderTooLarge: "The header is longer than 100,000,000 bytes.",
   InvalidHeaderLength: "The header length reaches beyond the end of the file.",
   InvalidHeader: "The header is not UTF-8.",
-  InvalidHeaderStart: "The header does not begin with `{`.",
   InvalidHeaderDeserialization: "The header is not the JSON object that the format describes.",
   TensorNameTooLong: "A tensor name is longer than 4096 bytes.",
   RankTooLarge: "A tensor has more than 16 dimensions.",
@@ -65,7 +64,8 @@ export const tensorIoErrors = {
   GgufBigEndian: "The file is big-endian.",
   GgufUnsupportedVersion: "The version is neither 2 nor 3.",
   GgufTruncated: "A declared length reaches beyond the end of the file.",
-  GgufStringTooLong: "A string is longer than 268,435,456 bytes.",
+  GgufTooLarge:
+    "A string, an array or a number of entries exceeds what this package holds in memory.",
   GgufInvalidKey: "A metadata key is empty or longer than 65,535 bytes.",
   GgufDuplicateKey: "A metadata key occurs twice.",
   GgufInvalidType: "A metadata value has an unknown type or is an array of arrays.",

@@ -118,7 +118,8 @@ export function encodeMinifloat(
       if (special === undefined) return i;
       code = special;
     }
-    const signed = bits[i] >>> 31 !== 0 && !(format.unsignedZero && (code === 0 || code === signBit));
+    const signed =
+      bits[i] >>> 31 !== 0 && !(format.unsignedZero && (code === 0 || code === signBit));
     codes[i] = signed ? code | signBit : code;
   }
   return -1;

@@ -26,10 +26,7 @@ export function sinkClosed(name: string): TensorIoError {
 }
 
 /** Collects a file in memory; `onCommit` receives the finished bytes. */
-export function memorySink(
-  name = "memory",
-  onCommit?: (bytes: Uint8Array) => void,
-): MemorySink {
+export function memorySink(name = "memory", onCommit?: (bytes: Uint8Array) => void): MemorySink {
   let buffer = new Uint8Array(0);
   let length = 0;
   let state: "open" | "committed" | "aborted" = "open";

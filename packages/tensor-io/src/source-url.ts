@@ -145,15 +145,13 @@ async function readBody(
   const bytes = allocate(source.name, length, () => new Uint8Array(length));
   const reader = response.body?.getReader();
   let filled = 0;
-  while (reader !== undefined) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    if (filled + value.byteLength > length) {
-      await reader.cancel();
+  for (let piece = await reader?.read(); piece?.value; piece = await reader?.read()) {
+    if (filled + piece.value.byteLength > length) {
+      await reader?.cancel();
       throw readFailed(source.name, offset, length, "the server sent more bytes than asked for");
     }
-    bytes.set(value, filled);
-    filled += value.byteLength;
+    bytes.set(piece.value, filled);
+    filled += piece.value.byteLength;
   }
   if (filled !== length) {
     throw readFailed(source.name, offset, length, `only ${filled} bytes came`);

@@ -36,7 +36,12 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
     const { device } = subject;
     for (const width of [1, 3, 16, 65]) {
       const pool = device.pagePool({ pages: 5, pageTokens: 8, width });
-      expect([pool.kind, pool.pages, pool.pageTokens, pool.width]).toEqual(["page-pool", 5, 8, width]);
+      expect([pool.kind, pool.pages, pool.pageTokens, pool.width]).toEqual([
+        "page-pool",
+        5,
+        8,
+        width,
+      ]);
       const slots = Int32Array.from(new Random(width).permutation(40));
       const rows = randomTensor(device, new Random(20), [40, width]);
       device.writePages(pool, rows.tensor, slots);
@@ -103,7 +108,8 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
 
   test("weights and pools outlive scopes", async () => {
     const { device } = subject;
-    const made: { weight?: ReturnType<Device["weight"]>; pool?: ReturnType<Device["pagePool"]> } = {};
+    const made: { weight?: ReturnType<Device["weight"]>; pool?: ReturnType<Device["pagePool"]> } =
+      {};
     device.scope(() => {
       made.weight = weightOf(device, [[2]]);
       made.pool = device.pagePool({ pages: 1, pageTokens: 1, width: 1 });
@@ -164,7 +170,9 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
   test("more than any machine has is refused, and the device goes on", async () => {
     const { device } = subject;
     expectCode("OutOfMemory", () => device.weight([2 ** 30, 2 ** 20], "bf16"));
-    expectCode("OutOfMemory", () => device.pagePool({ pages: 2 ** 30, pageTokens: 64, width: 2 ** 16 }));
+    expectCode("OutOfMemory", () =>
+      device.pagePool({ pages: 2 ** 30, pageTokens: 64, width: 2 ** 16 }),
+    );
     const x = tensorOf(device, [[1, 2]]);
     await expectClose(subject, device.add(x, x), [1, 2], [2, 4]);
   });

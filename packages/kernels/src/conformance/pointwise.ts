@@ -98,7 +98,11 @@ export function pointwiseTests(subject: Subject): void {
       }
       // One number per tensor, so that each is compared at its own magnitude.
       for (const g of [-20, -5, -1, -1e-3, 0, 1e-3, 1, 5, 20, 1e4, -1e4, 3e38, -3e38]) {
-        const y = device.gatedActivation(tensorOf(device, [[g]]), tensorOf(device, [[1]]), activation);
+        const y = device.gatedActivation(
+          tensorOf(device, [[g]]),
+          tensorOf(device, [[1]]),
+          activation,
+        );
         const [actual] = await device.read(y);
         const expected = formula(Math.fround(g)) || 0;
         const allowed = subject.tolerance * Math.abs(expected) + 1e-7;

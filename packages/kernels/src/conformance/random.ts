@@ -58,13 +58,15 @@ export class Random {
         values[i] = sign ? -magnitude : magnitude;
         continue;
       }
-      view.setFloat32(0, 2 * this.next() - 1, true);
-      if (storage === "bf16") view.setUint16(0, 0, true);
-      values[i] = view.getFloat32(0, true);
+      word.setFloat32(0, 2 * this.next() - 1);
+      if (storage === "bf16") word.setUint16(2, 0);
+      values[i] = word.getFloat32(0);
     }
     return { bytes: storage === "f16" ? bytes : encode(values, storage), values };
   }
 }
+
+const word = new DataView(new ArrayBuffer(4));
 
 /** Little-endian bytes of numbers that the storage represents exactly. */
 function encode(values: Float32Array, storage: "f32" | "bf16"): Uint8Array {

@@ -41,8 +41,8 @@ export class GroupedAttentionLayer implements AttentionLayer {
   forward(x: Tensor, { positions, slots, sequences, pools, rope }: AttentionContext): Tensor {
     const { device, config } = this;
     const [keys, values] = pools as [typeof pools[0], typeof pools[0]];
-    const query = device.rope(project(device, x, this.query), rope, positions);
-    const key = device.rope(project(device, x, this.key), rope, positions);
+    const query = device.rope(project(device, x, this.query), rope!, positions);
+    const key = device.rope(project(device, x, this.key), rope!, positions);
     device.writePages(keys, key, slots);
     device.writePages(values, project(device, x, this.value), slots);
     const { heads, kvHeads, scale, window } = config;

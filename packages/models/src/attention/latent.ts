@@ -54,7 +54,7 @@ export class LatentAttentionLayer implements AttentionLayer {
     const [latents, ropeKeys] = pools;
     const { queryDown, queryNope, queryRope, ropeKey } = projections;
     const rotated = (input: Tensor, projection: Projection) =>
-      device.rope(project(device, input, projection), rope, positions);
+      device.rope(project(device, input, projection), rope!, positions);
 
     device.writePages(latents!, project(device, x, projections.latent), slots);
     if (ropeKey && ropeKeys) device.writePages(ropeKeys, rotated(x, ropeKey), slots);

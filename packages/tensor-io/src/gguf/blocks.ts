@@ -2,8 +2,8 @@ import type { GgufBlockDType } from "../dtype";
 import { f16Table } from "../minifloat";
 
 /**
- * Decoders of the quantised blocks of ggml (`block_q4_0` and so on in ggml-common.h). Every scale has 11 bits and every
- * quant at most 6, so products are exact in float64 and one rounding remains, as in ggml.
+ * Decoders of the quantised blocks of ggml (`block_q4_0` and so on in ggml-common.h). Scales have 11 significant
+ * bits, group scales and quants at most 8, so products are exact in float64 and one rounding remains, as in ggml.
  */
 export const blockDecoders: Readonly<
   Record<GgufBlockDType, (bytes: Uint8Array, out: Float32Array) => void>

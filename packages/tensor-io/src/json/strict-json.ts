@@ -25,17 +25,22 @@ export interface JsonLimits {
   readonly maxLength?: number;
   /** Arrays and objects inside each other; 64 unless given. */
   readonly maxDepth?: number;
+  /** Values in all, keys not counted; 5,000,000 unless given, which take some hundred megabytes. */
+  readonly maxValues?: number;
   /** What to call the text in messages. */
   readonly file?: string;
 }
 
 const defaultMaxLength = 100_000_000;
 const defaultMaxDepth = 64;
+const defaultMaxValues = 5_000_000;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Strict UTF-8; a byte order mark is kept as a character. @throws TensorIoError InvalidUtf8 */
 export function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (cause) {
     throw new TensorIoError("InvalidUtf8", `${file}: not UTF-8`, { file }, { cause });
   }
@@ -57,7 +62,8 @@ export function parseStrictJson(input: Uint8Array | string, limits: JsonLimits =
     });
   }
   const text = typeof input === "string" ? input : decodeUtf8(input, file);
-  return new Parser(text, file, limits.maxDepth ?? defaultMaxDepth).document();
+  const { maxDepth = defaultMaxDepth, maxValues = defaultMaxValues } = limits;
+  return new Parser(text, file, maxDepth, maxValues).document();
 }
 
 const quote = 0x22;
@@ -77,12 +83,14 @@ const loneSurrogate = /\p{Surrogate}/u;
 class Parser {
   private at = 0;
   private depth = 0;
+  private values = 0;
   private readonly number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
   constructor(
     private readonly text: string,
     private readonly file: string,
     private readonly maxDepth: number,
+    private readonly maxValues: number,
   ) {}
 
   document(): JsonValue {
@@ -94,6 +102,12 @@ class Parser {
   }
 
   private value(): JsonValue {
+    if (++this.values > this.maxValues) {
+      throw new TensorIoError("JsonTooLarge", `${this.file}: more than ${this.maxValues} values`, {
+        file: this.file,
+        maxValues: this.maxValues,
+      });
+    }
     switch (this.text[this.at]) {
       case "{":
         return this.object();

@@ -1,0 +1,50 @@
+import type { Device } from "@transmla/kernels";
+import type { GroupedAttentionConfig, LatentAttentionConfig, ModelFiles } from "@transmla/models";
+import type { EncodedTensor } from "../memory-checkpoint";
+import type { ConversionOptions, LatentSizes } from "../options";
+import type { ConversionProgress } from "../progress";
+import type { LatentWeights } from "../weights";
+
+/** A way to turn grouped into latent attention: its row in the table of methods. */
+export interface ConversionMethod {
+  readonly needsCalibration: boolean;
+  /** Chooses and checks the sizes. Throws `InvalidOption`. */
+  sizes(original: GroupedAttentionConfig, options: ConversionOptions): LatentSizes;
+  /** The converted attention of a layer, as far as it is known before calibration. */
+  layerConfig(original: GroupedAttentionConfig, sizes: LatentSizes): LatentAttentionConfig;
+  /** Prepares to convert the layers, in order. */
+  start(job: ConversionJob): Promise<LayerConverter>;
+}
+
+/** What a method works on. */
+export interface ConversionJob {
+  readonly files: ModelFiles;
+  readonly device: Device;
+  readonly sizes: LatentSizes;
+  /** Calibration sequences of token ids; empty for methods that need none. */
+  readonly calibration: readonly Int32Array[];
+  /** The layer's weights in the bytes that will be written. */
+  readonly encode: (layer: number, weights: LatentWeights) => EncodedTensor[];
+  readonly onProgress: (progress: ConversionProgress) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Converts layers one after the other. */
+export interface LayerConverter {
+  /** The fold in use, once chosen. */
+  readonly freqFold?: number | undefined;
+  convert(layer: number): Promise<ConvertedLayer>;
+  release(): void;
+}
+
+export interface ConvertedLayer {
+  readonly config: LatentAttentionConfig;
+  readonly tensors: readonly EncodedTensor[];
+  /** Part of the second moment of position-free keys and values that the latent keeps. */
+  readonly keptEnergy: number;
+  /**
+   * `E|o' - o|^2 / E|o|^2` of the attention's output, `o` in the original model and `o'` in the converted one, on the
+   * calibration text; 0 where nothing can differ.
+   */
+  readonly outputError: number;
+}

@@ -1,0 +1,27 @@
+import type { MethodName } from "./methods";
+
+/** What a caller may choose. Sizes are given as `keep`, or as `kvLoraRank` and `ropeDim`, or not at all. */
+export interface ConversionOptions {
+  readonly method: MethodName;
+  /** Part of the original cache to keep, 0 … 1. */
+  readonly keep?: number | undefined;
+  readonly kvLoraRank?: number | undefined;
+  readonly ropeDim?: number | undefined;
+  /** Neighbouring frequencies pooled into one rotation; `auto` (default) tries all on held-out calibration text. */
+  readonly freqFold?: "auto" | number | undefined;
+  /** Low rank of the queries; default dense. */
+  readonly qLoraRank?: number | undefined;
+  /** Storage of the weights; `auto` keeps the source's, see `outputDType`. */
+  readonly dtype?: OutputDType | undefined;
+  readonly maxShardBytes?: number | undefined;
+}
+
+export type OutputDType = "auto" | "bf16" | "f16" | "f32";
+
+/** Sizes of the latent attention, the same for every layer. */
+export interface LatentSizes {
+  readonly kvLoraRank: number;
+  readonly ropeDim: number;
+  readonly freqFold: "auto" | number;
+  readonly qLoraRank?: number | undefined;
+}

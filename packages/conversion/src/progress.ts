@@ -1,0 +1,7 @@
+/** How far a conversion is: `done` of `total` units in the phase. */
+export interface ConversionProgress {
+  readonly phase: "choosing freqfold" | "converting";
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}

@@ -1,0 +1,119 @@
+import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
+import {
+  attentionPrefix,
+  type GroupedAttentionConfig,
+  type LatentAttentionConfig,
+} from "@transmla/models";
+import type { Checkpoint } from "@transmla/tensor-io";
+import { ConversionError } from "./errors";
+
+/**
+ * Weights of one grouped attention in float64. A bias goes through every rotation with its weights, so input projections are
+ * augmented: the last column is the bias, `[out, hidden + 1]`, to be applied to `x~ = [x; 1]`.
+ */
+export interface GroupedWeights {
+  /** `[heads * headDim, hidden + 1]` */
+  readonly query: Matrix;
+  /** `[kvHeads * headDim, hidden + 1]` */
+  readonly key: Matrix;
+  /** `[kvHeads * headDim, hidden + 1]` */
+  readonly value: Matrix;
+  /** `[hidden, heads * headDim + 1]` */
+  readonly output: Matrix;
+}
+
+/** Weights of one latent attention in float64, augmented likewise; a part of size zero is absent. */
+export interface LatentWeights {
+  readonly config: LatentAttentionConfig;
+  /** `[qLoraRank, hidden]`, not augmented: the bias enters after it. */
+  readonly queryDown?: Matrix | undefined;
+  /** `[heads * nopeDim, input + 1]` */
+  readonly queryNope?: Matrix | undefined;
+  /** `[heads * ropeDim, input + 1]` */
+  readonly queryRope?: Matrix | undefined;
+  /** `[kvLoraRank, hidden + 1]` */
+  readonly latent: Matrix;
+  /** `[ropeDim, hidden + 1]` */
+  readonly ropeKey?: Matrix | undefined;
+  /** `[keyUpHeads * nopeDim, kvLoraRank]` */
+  readonly keyUp?: Matrix | undefined;
+  /** `[valueUpHeads * valueDim, kvLoraRank]` */
+  readonly valueUp: Matrix;
+  /** `[hidden, heads * valueDim + 1]` */
+  readonly output: Matrix;
+}
+
+/** A float64 tensor on its way into a checkpoint. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values: Float64Array;
+}
+
+/** Reads one layer's attention. Throws `NonFiniteWeight` naming the tensor and the position. */
+export async function readGroupedWeights(
+  checkpoint: Checkpoint,
+  config: GroupedAttentionConfig,
+  layer: number,
+): Promise<GroupedWeights> {
+  const { heads, kvHeads, headDim } = config;
+  const read = (name: string, rows: number) =>
+    readAugmented(checkpoint, `${attentionPrefix(layer)}${name}`, rows);
+  return {
+    query: await read("q_proj", heads * headDim),
+    key: await read("k_proj", kvHeads * headDim),
+    value: await read("v_proj", kvHeads * headDim),
+    output: await read("o_proj", checkpoint.tensors.get(`${attentionPrefix(layer)}o_proj.weight`)!.shape[0]),
+  };
+}
+
+async function readAugmented(checkpoint: Checkpoint, name: string, rows: number): Promise<Matrix> {
+  const weight = await readFinite(checkpoint, `${name}.weight`);
+  const bias = checkpoint.tensors.has(`${name}.bias`)
+    ? await readFinite(checkpoint, `${name}.bias`)
+    : new Float32Array(rows);
+  const columns = weight.length / rows;
+  const augmented = matrix(rows, columns + 1);
+  for (let row = 0; row < rows; row++) {
+    augmented.data.set(weight.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
+    augmented.data[row * (columns + 1) + columns] = bias[row];
+  }
+  return augmented;
+}
+
+async function readFinite(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
+  const values = await checkpoint.read(name, { as: "f32" });
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return values;
+  const { file } = checkpoint.tensors.get(name)!;
+  throw new ConversionError(
+    "NonFiniteWeight",
+    `${name} in ${file} holds ${values[bad]} at index ${bad}; a damaged checkpoint cannot be converted.`,
+    { tensor: name, file, index: bad },
+  );
+}
+
+/** The tensors of a latent attention under their native names, matching `attentionTensors` of `@transmla/models`. */
+export function latentTensors(weights: LatentWeights, prefix: string): NamedTensor[] {
+  const { config } = weights;
+  const tensors: NamedTensor[] = [];
+  const plain = (name: string, m: Matrix | undefined) => {
+    if (m) tensors.push({ name: `${prefix}${name}.weight`, shape: [m.rows, m.columns], values: m.data });
+  };
+  const augmented = (name: string, m: Matrix | undefined, bias: boolean) => {
+    if (!m) return;
+    plain(name, columnSlice(m, 0, m.columns - 1));
+    if (!bias) return;
+    const values = columnSlice(m, m.columns - 1).data;
+    tensors.push({ name: `${prefix}${name}.bias`, shape: [m.rows], values });
+  };
+  plain("q_a_proj", weights.queryDown);
+  augmented("q_nope_proj", weights.queryNope, config.queryBias);
+  augmented("q_rope_proj", weights.queryRope, config.queryBias);
+  augmented("kv_a_proj", weights.latent, config.latentBias);
+  augmented("k_rope_proj", weights.ropeKey, config.latentBias);
+  plain("k_b_proj", weights.keyUp);
+  plain("v_b_proj", weights.valueUp);
+  augmented("o_proj", weights.output, config.outputBias);
+  return tensors;
+}

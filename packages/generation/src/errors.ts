@@ -1,0 +1,43 @@
+/** Every error code of this package with what it means: the source of the type and of the documentation. */
+export const generationErrors = {
+  MissingTokenizer: "The folder has no tokenizer.json.",
+  TokenizerNotJson: "A tokenizer file is not UTF-8 or not JSON.",
+  InvalidTokenizer: "The tokenizer description has a missing, misplaced or contradictory part.",
+  UnsupportedTokenizer: "The tokenizer is of a kind that this package does not run.",
+  UnknownToken: "A piece of text has no token in the vocabulary.",
+  InvalidOption: "An option is out of its range.",
+  EmptyPrompt: "There is no prompt and the model has no token to begin with.",
+  InvalidPrompt: "The prompt has a token id beyond the vocabulary.",
+  PromptTooLong: "The prompt has more tokens than the model has positions.",
+  InvalidLogits: "The logits leave nothing to choose from (all are NaN or minus infinity).",
+} as const;
+
+/** A stable name for one way in which this package fails. */
+export type GenerationErrorCode = keyof typeof generationErrors;
+
+const brand = Symbol.for("@transmla/error");
+
+/** Any failure of this package except an abort, which throws the signal's own reason. */
+export class GenerationError extends Error {
+  override readonly name = "GenerationError";
+  readonly code: GenerationErrorCode;
+  /** The option, token or numbers that the message was made of. */
+  readonly context: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: GenerationErrorCode,
+    message: string,
+    context: Readonly<Record<string, unknown>> = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.code = code;
+    this.context = context;
+    Object.defineProperty(this, brand, { value: true });
+  }
+
+  /** True for an error of this class from any copy of the package (ESM and CommonJS have one each). */
+  static isInstance(value: unknown): value is GenerationError {
+    return value instanceof Error && brand in value && value.name === "GenerationError";
+  }
+}

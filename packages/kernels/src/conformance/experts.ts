@@ -1,0 +1,92 @@
+import { test } from "vitest";
+import type { Expert } from "../device";
+import {
+  expectClose,
+  randomTensor,
+  randomWeight,
+  tensorOf,
+  weightOf,
+  type Subject,
+} from "./expectations";
+import { product } from "./linear";
+import { geluTanh, silu } from "./pointwise";
+import { Random } from "./random";
+
+export function expertTests(subject: Subject): void {
+  test("known answer, with a tie at the border of topK", async () => {
+    const { device } = subject;
+    // Expert e returns (e + 1) * silu(x) * x.
+    const experts: Expert[] = [1, 2, 3].map((factor) => ({
+      gate: weightOf(device, [[1]]),
+      up: weightOf(device, [[1]]),
+      down: weightOf(device, [[factor]]),
+    }));
+    const y = device.mixtureOfExperts({
+      x: tensorOf(device, [[1], [1], [2]]),
+      routerLogits: tensorOf(device, [
+        [0, 0, 0],
+        [0, Math.log(3), 0],
+        [-1000, 7, 1000],
+      ]),
+      experts,
+      topK: 2,
+      activation: "silu",
+    });
+    // Row 0: experts 0 and 1, half each. Row 1: 1 (3/4) and 0 (1/4). Row 2: expert 2 alone.
+    const expected = [1.5 * silu(1), 1.75 * silu(1), 3 * silu(2) * 2];
+    await expectClose(subject, y, [3, 1], expected);
+  });
+
+  for (const [tokens, hidden, ff, count, topK, activation] of [
+    [1, 5, 3, 1, 1, "silu"],
+    [1, 16, 24, 4, 2, "gelu-tanh"],
+    [17, 33, 17, 3, 3, "silu"],
+    [33, 12, 20, 8, 2, "silu"],
+    [3, 64, 40, 16, 1, "gelu-tanh"],
+  ] as const) {
+    test(`${tokens} tokens, ${topK} of ${count} experts, ${activation}`, async () => {
+      const { device } = subject;
+      const random = new Random(400 + tokens);
+      const x = randomTensor(device, random, [tokens, hidden]);
+      const router = randomTensor(device, random, [tokens, count], 3);
+      const weights = Array.from({ length: count }, () => ({
+        gate: randomWeight(device, random, [ff, hidden], "bf16"),
+        up: randomWeight(device, random, [ff, hidden], "bf16"),
+        down: randomWeight(device, random, [hidden, ff]),
+      }));
+      const formula = activation === "silu" ? silu : geluTanh;
+      const expected = new Float64Array(tokens * hidden);
+      for (let t = 0; t < tokens; t++) {
+        const logits = [...router.values.subarray(t * count, (t + 1) * count)];
+        const chosen = logits
+          .map((_, e) => e)
+          .toSorted((a, b) => logits[b]! - logits[a]!)
+          .slice(0, topK);
+        const total = chosen.reduce((sum, e) => sum + Math.exp(logits[e]!), 0);
+        const row = x.values.subarray(t * hidden, (t + 1) * hidden);
+        for (const e of chosen) {
+          const { gate, up, down } = weights[e]!;
+          const u = product(row, up.values, [1, hidden, ff]);
+          const inner = product(row, gate.values, [1, hidden, ff]).map(
+            (g, i) => formula(g) * u[i]!,
+          );
+          product(inner, down.values, [1, ff, hidden]).forEach((value, i) => {
+            expected[t * hidden + i]! += (Math.exp(logits[e]!) / total) * value;
+          });
+        }
+      }
+      const y = device.mixtureOfExperts({
+        x: x.tensor,
+        routerLogits: router.tensor,
+        experts: weights.map(({ gate, up, down }) => ({
+          gate: gate.weight,
+          up: up.weight,
+          down: down.weight,
+        })),
+        topK,
+        activation,
+      });
+      await expectClose(subject, y, [tokens, hidden], expected);
+    });
+  }
+}

@@ -1,0 +1,155 @@
+import { eigh } from "./eigh";
+import { LowRankError } from "./errors";
+import {
+  add,
+  columnSlice,
+  identity,
+  multiply,
+  multiplyTransposedLeft,
+  requireSymmetric,
+  shapeOf,
+  symmetricForm,
+  trace,
+  transpose,
+} from "./matrix";
+import type { Matrix } from "./matrix";
+import { squareRoots, symmetricPower } from "./powers";
+import { svd } from "./svd";
+
+export interface WeightedProblem {
+  /** C = E[x xᵀ] (or the covariance of x), `[in, in]`. */
+  readonly covariance: Matrix;
+  /** W, `[out, in]`; the identity if left out. */
+  readonly weight?: Matrix;
+  /** S, `[out, out]`: errors e are measured by eᵀ S e; the identity if left out. */
+  readonly metric?: Matrix;
+}
+
+export interface WeightedLowRankOptions extends WeightedProblem {
+  /** r, from 1 to min(out, in). */
+  readonly rank: number;
+  /** Eigenvalue floor of the metric, relative to the mean of its positive ones. Default 1e-6. */
+  readonly floor?: number;
+}
+
+export interface LowRankFactors {
+  /** `[rank, in]`: the latent is `down x`. Its components are uncorrelated, with values² as energy. */
+  readonly down: Matrix;
+  /** `[out, rank]`: `up down x` stands for `W x`. */
+  readonly up: Matrix;
+  /** All singular values of S^(1/2) W C^(1/2), descending, `[min(out, in)]`. */
+  readonly values: Float64Array;
+  /** Part of E[(W x)ᵀ S (W x)] that is kept, 0 … 1; the error is the sum of the other values². */
+  readonly keptEnergy: number;
+}
+
+/**
+ * The rank-r factors that minimise E[(W x - up down x)ᵀ S (W x - up down x)].
+ *
+ * With P the r leading left singular vectors of S^(1/2) W C^(1/2): down = Pᵀ S^(1/2) W and
+ * up = S^(-1/2) P (Eckart and Young, in the metrics of both sides).
+ *
+ * @throws LowRankError SHAPE_MISMATCH, RANK_OUT_OF_RANGE, NON_FINITE, NOT_SYMMETRIC,
+ *   NOT_POSITIVE_DEFINITE, INVALID_ARGUMENT
+ */
+export function weightedLowRank(options: WeightedLowRankOptions): LowRankFactors {
+  const { covariance, weight, metric, rank, floor = 1e-6 } = options;
+  requireShapes(options);
+  const out = weight ? weight.rows : covariance.rows;
+  requireRank(rank, Math.min(out, covariance.rows), "weightedLowRank");
+  const roots = metric && squareRoots(metric, { floor });
+  const source = symmetricPower(covariance, 0.5);
+  const target = roots && weight ? multiply(roots.root, weight) : (roots?.root ?? weight);
+  const { u, values } = svd(target ? multiply(target, source) : source);
+  const leading = columnSlice(u, 0, rank);
+  return {
+    down: target ? multiplyTransposedLeft(leading, target) : transpose(leading),
+    up: roots ? multiply(roots.inverseRoot, leading) : leading,
+    values,
+    keptEnergy: energyOf(
+      values.map((value) => value * value),
+      rank,
+    ),
+  };
+}
+
+/**
+ * E[(W x - up down x)ᵀ S (W x - up down x)] of any factors, for comparing them.
+ *
+ * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC
+ */
+export function weightedError(
+  problem: WeightedProblem,
+  factors: { readonly down: Matrix; readonly up: Matrix },
+): number {
+  requireShapes(problem);
+  const { covariance, weight, metric } = problem;
+  const full = weight ?? identity(covariance.rows);
+  const residual = add(full, multiply(factors.up, factors.down), -1);
+  const spread = symmetricForm(residual, covariance);
+  return trace(metric ? multiply(metric, spread) : spread);
+}
+
+export interface Pca {
+  /** `[n, rank]`, orthonormal columns, the strongest first. */
+  readonly components: Matrix;
+  /** All eigenvalues, descending, `[n]`. */
+  readonly values: Float64Array;
+  /** Part of the trace that is kept, 0 … 1. */
+  readonly keptEnergy: number;
+}
+
+/**
+ * The `rank` leading eigenvectors of a second moment (or covariance) `[n, n]`.
+ *
+ * @throws LowRankError RANK_OUT_OF_RANGE, SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC
+ */
+export function pca(secondMoment: Matrix, rank: number): Pca {
+  requireSymmetric(secondMoment, "pca");
+  requireRank(rank, secondMoment.rows, "pca");
+  const { values, vectors } = eigh(secondMoment);
+  return {
+    components: columnSlice(vectors, 0, rank),
+    values,
+    keptEnergy: energyOf(
+      values.map((value) => Math.max(0, value)),
+      rank,
+    ),
+  };
+}
+
+/** Share of the first `rank` in the sum; all of nothing is 1. */
+function energyOf(energies: Float64Array, rank: number): number {
+  let kept = 0;
+  let total = 0;
+  energies.forEach((energy, i) => {
+    total += energy;
+    if (i < rank) kept += energy;
+  });
+  return total === 0 ? 1 : kept / total;
+}
+
+function requireShapes({ covariance, weight, metric }: WeightedProblem): void {
+  const inputs = covariance.rows;
+  const outputs = weight ? weight.rows : inputs;
+  const fits = !weight || weight.columns === inputs;
+  if (fits && (!metric || metric.rows === outputs)) return;
+  const given = [`covariance ${shapeOf(covariance)}`];
+  if (weight) given.push(`weight ${shapeOf(weight)}`);
+  if (metric) given.push(`metric ${shapeOf(metric)}`);
+  throw new LowRankError(
+    "SHAPE_MISMATCH",
+    `${given.join(", ")}: they must be [in, in], [out, in] and [out, out]`,
+    { given },
+  );
+}
+
+function requireRank(rank: number, largest: number, name: string): void {
+  if (!Number.isInteger(rank) || rank < 1 || rank > largest) {
+    throw new LowRankError(
+      "RANK_OUT_OF_RANGE",
+      `${name}: rank ${rank} is not an integer from 1 to ${largest}`,
+      { rank, largest },
+    );
+  }
+}

@@ -1,0 +1,45 @@
+export type { Checkpoint, ReadOptions, TensorInfo } from "./checkpoint";
+export { decodeToF32 } from "./decode";
+export {
+  byteLengthOf,
+  ggufBlockDTypes,
+  isSafetensorsDType,
+  safetensorsDTypes,
+  storageBlock,
+} from "./dtype";
+export type { GgufBlockDType, SafetensorsDType, StorageBlock, TensorDType } from "./dtype";
+export { encodeFromF32 } from "./encode";
+export type { EncodeOptions } from "./encode";
+export { TensorIoError, tensorIoErrors } from "./errors";
+export type { TensorIoErrorCode } from "./errors";
+export { fileListFolder, memoryFolder } from "./folder";
+export type { ModelFolder, WritableFolder } from "./folder";
+export { folder } from "./folder-node";
+export { openGguf } from "./gguf/read";
+export type { GgufCheckpoint } from "./gguf/read";
+export type { GgufNumbers, GgufValue } from "./gguf/values";
+export { formatJson } from "./json/format-json";
+export { JsonCursor } from "./json/json-cursor";
+export type { NumberRange } from "./json/json-cursor";
+export { JsonNumber, parseStrictJson } from "./json/strict-json";
+export type { JsonLimits, JsonObject, JsonValue } from "./json/strict-json";
+export type { Overflow } from "./minifloat";
+export { isGguf, openCheckpoint } from "./open";
+export type { HeaderTensor } from "./safetensors/header";
+export { planSafetensors } from "./safetensors/plan";
+export type { SafetensorsPlan, TensorSpec } from "./safetensors/plan";
+export { openSafetensors } from "./safetensors/read";
+export type { OpenOptions } from "./safetensors/read";
+export { openSafetensorsFolder } from "./safetensors/sharded";
+export { SafetensorsWriter, writeSafetensors } from "./safetensors/write";
+export type { TensorData, WriteOptions } from "./safetensors/write";
+export { planShards, ShardedWriter } from "./safetensors/write-sharded";
+export type { ShardedPlan, ShardingOptions, ShardPlan } from "./safetensors/write-sharded";
+export { memorySink } from "./sink";
+export type { ByteSink, MemorySink } from "./sink";
+export { fileSink } from "./sink-node";
+export { blobSource, bytesSource } from "./source";
+export type { ByteSource } from "./source";
+export { fileSource } from "./source-node";
+export { urlSource } from "./source-url";
+export type { UrlSourceOptions } from "./source-url";
