@@ -4,7 +4,6 @@ import {
   encodeFromF32,
   formatJson,
   ShardedWriter,
-  type SafetensorsDType,
   type WritableFolder,
 } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
@@ -181,7 +180,7 @@ function encodeLayer(plan: ConversionPlan, layer: number, weights: LatentWeights
   }));
 }
 
-const torchNames: Readonly<Partial<Record<SafetensorsDType, string>>> = {
+const torchNames: Readonly<Record<string, string>> = {
   F32: "float32",
   F16: "float16",
   BF16: "bfloat16",
