@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { readmeExamples } from "./tools/readme-examples.ts";
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -13,6 +14,7 @@ export const sourceAliases = [
 ];
 
 export default defineConfig({
+  plugins: [readmeExamples()],
   resolve: { alias: sourceAliases },
   test: {
     include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "tools/**/*.test.ts"],

@@ -1,3 +1,4 @@
 import { packageBuild } from "../../tsup.base";
 
-export default packageBuild();
+/** `shims` gives `import.meta.url` a value in the CommonJS build. */
+export default packageBuild({ shims: true });

@@ -238,13 +238,14 @@ def solve():
     a = normal(60, 80)
     a = np.round(a @ a.T / 80, 5)
     b = normal(60, 2)
-    ridge = 0.05
-    cases = [
-        {"ridge": r, "matrix": real(a), "right": real(b),
-         "result": real(np.linalg.solve(a + r * np.trace(a) / 60 * np.eye(60), b))}
-        for r in (0, ridge)
-    ]
-    write("solve", cases)
+    write("solve", {
+        "matrix": real(a),
+        "right": real(b),
+        "cases": [
+            {"ridge": ridge, "result": real(np.linalg.solve(a + ridge * np.trace(a) / 60 * np.eye(60), b))}
+            for ridge in (0, 0.05)
+        ],
+    })
 
 
 if __name__ == "__main__":

@@ -137,7 +137,6 @@ def gguf_file() -> None:
     writer.add_float32("t.f32", 0.1)
     writer.add_bool("t.bool", True)
     writer.add_string("t.string", "h\u00e9llo \U0001f600")
-    writer.add_string("t.empty", "")
     writer.add_uint64("t.u64.small", 7)
     writer.add_uint64("t.u64", 2**64 - 1)
     writer.add_int64("t.i64", -(2**63))

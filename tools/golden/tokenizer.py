@@ -86,7 +86,7 @@ def encode(tokenizer):
 def byte_level(training_text):
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = as_bytes()
-    lines = [line for text in [training_text, *TEXTS] for line in text.splitlines(keepends=True)]
+    lines = [line for text in [training_text, *TEXTS * 30] for line in text.splitlines(keepends=True)]
     trainer = trainers.BpeTrainer(
         vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )

@@ -129,7 +129,9 @@ def convert(reference, folder, tokens, setting):
     """Returns (json entry, tensors, converted model)."""
     no_padding = SimpleNamespace(pad_token_id=None)
     calibration, evaluation = batches(tokens["calibration_ids"]), batches(tokens["evaluation_ids"])
-    perplexity = lambda model: reference.utils.evaluate_ppl(model, None, evaluation)  # noqa: E731
+
+    def perplexity(model):
+        return reference.utils.evaluate_ppl(model, None, evaluation)
 
     model = load(folder)
     collapse = model.config.head_dim // setting.qk_mqa_dim

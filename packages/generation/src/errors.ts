@@ -9,7 +9,7 @@ export const generationErrors = {
   EmptyPrompt: "There is no prompt and the model has no token to begin with.",
   InvalidPrompt: "The prompt has a token id beyond the vocabulary.",
   PromptTooLong: "The prompt has more tokens than the model has positions.",
-  InvalidLogits: "The logits leave nothing to choose from (all are NaN or minus infinity).",
+  InvalidLogits: "The logits are NaN or infinite, so that no token can be chosen.",
 } as const;
 
 /** A stable name for one way in which this package fails. */

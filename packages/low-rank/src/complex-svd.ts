@@ -9,7 +9,7 @@ import {
 import type { ComplexMatrix } from "./complex";
 import { LowRankError } from "./errors";
 import { jacobiAngle, rotateComplex } from "./rotations";
-import { descendingOrder, dot, powerOfTwo, scale } from "./vector";
+import { descendingOrder, dot, NEGLIGIBLE_SQUARE, powerOfTwo, scale } from "./vector";
 
 /** m = u diag(values) vᴴ, with k = min(rows, columns). */
 export interface ComplexSvd {
@@ -55,6 +55,11 @@ function complexSvdTall(m: ComplexMatrix) {
   const v = complexMatrix(n, n);
   for (let i = 0; i < n; i += 1) v.re[i * n + i] = 1;
   orthogonalise(x, v);
+  for (let i = 0; i < n; i += 1) {
+    if (squaredNorm(x, i) > NEGLIGIBLE_SQUARE) continue;
+    x.re.fill(0, i * m.rows, (i + 1) * m.rows);
+    x.im.fill(0, i * m.rows, (i + 1) * m.rows);
+  }
   const norms = Float64Array.from({ length: n }, (_, i) => Math.sqrt(squaredNorm(x, i)));
   const order = descendingOrder(norms);
   const u = takeRows(x, order);
@@ -79,6 +84,7 @@ function orthogonalise(x: ComplexMatrix, v: ComplexMatrix): void {
         const b = squaredNorm(x, q);
         const inner = innerProduct(x, p, q);
         const size = Math.hypot(inner.re, inner.im);
+        if (Math.min(a, b) <= NEGLIGIBLE_SQUARE) continue;
         if (size <= tolerance * Math.sqrt(a) * Math.sqrt(b)) continue;
         rotations += 1;
         const phase = { re: inner.re / size, im: -inner.im / size };

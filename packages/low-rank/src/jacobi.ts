@@ -1,7 +1,7 @@
 import { LowRankError } from "./errors";
 import { addProduct, transposed, view } from "./matmul";
 import { jacobiAngle } from "./rotations";
-import { axpy, dot, rotate } from "./vector";
+import { axpy, dot, NEGLIGIBLE_SQUARE, rotate } from "./vector";
 
 const MAX_SWEEPS = 60;
 
@@ -9,7 +9,8 @@ const MAX_SWEEPS = 60;
  * One-sided Jacobi (Hestenes 1958): rotates the rows of x `[count, length]` against each other until
  * every pair is orthogonal to rounding, and the rows of v `[count, count]` with them.
  *
- * Small rows come out as accurately as large ones. Each sweep begins with all cosines in one matrix
+ * x is in units of its largest element: rows below 1e-145 become zero, all others come out as
+ * accurately as the largest. Each sweep begins with all cosines in one matrix
  * product and then visits the pairs that are not orthogonal yet.
  *
  * @throws LowRankError NO_CONVERGENCE
@@ -35,12 +36,14 @@ export function orthogonaliseRows(
   throw new LowRankError("NO_CONVERGENCE", `no orthogonal columns after ${MAX_SWEEPS} sweeps`);
 }
 
-/** Cosines of all pairs i < j of rows; zero rows are orthogonal to everything. */
+/** Cosines of all pairs i < j of rows; negligible rows become zero, orthogonal to all. */
 function cosinesOf(x: Float64Array, count: number, length: number): Float64Array {
   const unit = new Float64Array(count * length);
   for (let i = 0; i < count; i += 1) {
-    const norm = Math.sqrt(dot(x, i * length, x, i * length, length));
-    if (norm > 0) axpy(1 / norm, x, i * length, unit, i * length, length);
+    const run = i * length;
+    const square = dot(x, run, x, run, length);
+    if (square <= NEGLIGIBLE_SQUARE) x.fill(0, run, run + length);
+    else axpy(1 / Math.sqrt(square), x, run, unit, run, length);
   }
   const out = new Float64Array(count * count);
   const rows = view(unit, length);
@@ -61,6 +64,7 @@ function rotatePair(
   const a = dot(x, left, x, left, length);
   const b = dot(x, right, x, right, length);
   const c = dot(x, left, x, right, length);
+  if (Math.min(a, b) <= NEGLIGIBLE_SQUARE) return false;
   if (Math.abs(c) <= tolerance * Math.sqrt(a) * Math.sqrt(b)) return false;
   const { cosine, sine } = jacobiAngle(a, b, c);
   rotate(x, left, right, length, cosine, -sine);

@@ -1,5 +1,5 @@
 import { addProduct, transposed, view } from "./matmul";
-import { dot } from "./vector";
+import { dot, NEGLIGIBLE_SQUARE } from "./vector";
 
 /**
  * Householder reflectors H = I - tau u uᵀ, kept as rows of `vectors`: row k of `[count, length]`
@@ -14,7 +14,8 @@ export interface Reflectors {
 
 /**
  * Turns the run x of n numbers into the reflector that sends x to (alpha, 0, …): x becomes u, and
- * tau and alpha are returned. alpha has the sign opposite to x[0], so nothing cancels.
+ * tau and alpha are returned. alpha has the sign opposite to x[0], so nothing cancels. x
+ * comes from data in units of its largest element.
  */
 export function makeReflector(
   data: Float64Array,
@@ -23,7 +24,7 @@ export function makeReflector(
 ): { tau: number; alpha: number } {
   const first = data[start];
   const tail = dot(data, start + 1, data, start + 1, n - 1);
-  if (tail === 0) {
+  if (tail <= NEGLIGIBLE_SQUARE) {
     data.fill(0, start, start + n);
     return { tau: 0, alpha: first };
   }

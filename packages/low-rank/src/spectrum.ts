@@ -1,4 +1,5 @@
 import { LowRankError } from "./errors";
+import { maxAbs } from "./vector";
 
 /** How the eigenvalues of a second moment are made safe before a power is taken. */
 export interface SpectrumOptions {
@@ -12,7 +13,8 @@ export interface SpectrumOptions {
 const INDEFINITE = 1e-4;
 
 /**
- * (max(value, floor mean, 0) + damping mean)^exponent, mean over the positive values.
+ * (max(value, floor mean, 0) + damping mean)^exponent, mean over the positive values
+ * (those above n x 2.2e-16 of the largest).
  *
  * @throws LowRankError INVALID_ARGUMENT; NOT_POSITIVE_DEFINITE for clearly negative values, and for a
  *   negative exponent of a numerically singular spectrum without floor or damping
@@ -29,18 +31,8 @@ export function poweredSpectrum(
       exponent,
     });
   }
-  let largest = 0;
-  let smallest = 0;
-  let sum = 0;
-  let positive = 0;
-  for (const value of values) {
-    largest = Math.max(largest, Math.abs(value));
-    smallest = Math.min(smallest, value);
-    if (value > 0) {
-      sum += value;
-      positive += 1;
-    }
-  }
+  const largest = maxAbs(values);
+  const smallest = values.reduce((least, value) => Math.min(least, value), 0);
   if (smallest < -INDEFINITE * largest) {
     throw new LowRankError(
       "NOT_POSITIVE_DEFINITE",
@@ -48,8 +40,9 @@ export function poweredSpectrum(
       { smallest, largest },
     );
   }
-  const mean = positive === 0 ? 0 : sum / positive;
-  const noise = floor + damping > 0 ? 0 : values.length * Number.EPSILON * largest;
+  const rounding = values.length * Number.EPSILON * largest;
+  const mean = meanAbove(values, rounding);
+  const noise = floor + damping > 0 ? 0 : rounding;
   return values.map((value) => {
     const safe = Math.max(value, floor * mean, 0) + damping * mean;
     if (exponent < 0 && safe <= noise) {
@@ -61,6 +54,14 @@ export function poweredSpectrum(
     }
     return safe ** exponent;
   });
+}
+
+/** Rounded zeros of a singular matrix, half of them positive, must not weigh in the mean. */
+function meanAbove(values: Float64Array, rounding: number): number {
+  const positive = values.filter((value) => value > rounding);
+  return positive.length === 0
+    ? 0
+    : positive.reduce((sum, value) => sum + value, 0) / positive.length;
 }
 
 export function requireNonNegative(value: number, name: string): void {

@@ -26,7 +26,8 @@ const PRECONDITION_FROM = 33;
  *
  * Every singular value is accurate to a small multiple of 1e-16 times the largest. Where the matrix
  * is B diag(d) with a well-conditioned B, however graded d is, each is accurate to about 1e-14 of
- * itself as well. Both factors are orthonormal also for rank-deficient input. Each column of v is
+ * itself as well, down to 1e-145 of the largest; below
+ * that it is zero. Both factors are orthonormal also for rank-deficient input. Each column of v is
  * signed so that its leading component is positive, as in `eigh`.
  *
  * @throws LowRankError NON_FINITE, NO_CONVERGENCE

@@ -5,13 +5,16 @@ import { rotate } from "./vector";
 
 /** Below this size the QL iteration is quicker than dividing. */
 const LEAF = 32;
+/** An off-diagonal this far below the unit of the matrix moves no eigenvalue, whatever its own size. */
+const NEGLIGIBLE = 1e-24;
 /** QL needs about 1.7 sweeps per eigenvalue. */
 const MAX_SWEEPS = 60;
 
 /**
  * Eigendecomposition of the symmetric tridiagonal matrix with the given diagonal `[n]` and
  * off-diagonal `[n - 1]`, by divide and conquer (Cuppen 1981; eigenvectors from recomputed weights
- * after Gu and Eisenstat 1995). Both arrays are overwritten.
+ * after Gu and Eisenstat 1995). Both arrays are overwritten. They come
+ * in units of the largest element.
  *
  * @returns eigenvalues in no order, and the eigenvectors as ROWS of an `[n, n]` array
  * @throws LowRankError NO_CONVERGENCE
@@ -285,7 +288,7 @@ function implicitQl(
 function firstSplit(d: Float64Array, e: Float64Array, l: number, high: number): number {
   for (let m = l; m < high - 1; m += 1) {
     const scale = Math.abs(d[m]) + Math.abs(d[m + 1]);
-    if (Math.abs(e[m]) <= Number.EPSILON * scale) return m;
+    if (Math.abs(e[m]) <= Math.max(Number.EPSILON * scale, NEGLIGIBLE)) return m;
   }
   return high - 1;
 }

@@ -42,7 +42,8 @@ export function tridiagonalise(a: Float64Array, n: number): Tridiagonal {
     product.fill(0);
     updateAndMultiply(a, n, k + 1, v, w, u, product);
     // w = tau (A u) - (tau² / 2) (uᵀ A u) u
-    const half = 0.5 * reflector.tau ** 2 * dot(u, k + 1, product, k + 1, size);
+    // (tau² alone overflows for the shortest reflectors)
+    const half = 0.5 * reflector.tau * (reflector.tau * dot(u, k + 1, product, k + 1, size));
     for (let i = k + 1; i < n; i += 1) w[i] = reflector.tau * product[i] - half * u[i];
     v = u;
     vectors.set(u, k * n);

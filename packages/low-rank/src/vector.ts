@@ -72,6 +72,12 @@ export function powerOfTwo(size: number): number {
   return size === 0 ? 1 : 2 ** Math.max(-1021, Math.min(1022, Math.floor(Math.log2(size))));
 }
 
+/**
+ * Squared norms at or below this, of data whose largest element is near 1, count as zero: they lose
+ * digits to underflow, and their reciprocals overflow.
+ */
+export const NEGLIGIBLE_SQUARE = 1e-290;
+
 /** Indices of `values` from largest to smallest; equal values keep their order. */
 export function descendingOrder(values: Float64Array): number[] {
   return Array.from(values, (_, i) => i).toSorted((i, j) => values[j] - values[i] || i - j);

@@ -67,3 +67,55 @@ export async function temporaryFolder(): Promise<string> {
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
 }
+
+/** Builds GGUF files byte by byte, sound or not. */
+export class GgufBytes {
+  private readonly parts: Uint8Array[] = [];
+
+  constructor(magic = "GGUF", version = 3) {
+    this.raw(new TextEncoder().encode(magic)).u32(version);
+  }
+
+  raw(bytes: Uint8Array): this {
+    this.parts.push(bytes);
+    return this;
+  }
+
+  u32(value: number): this {
+    return this.raw(new Uint8Array(Uint32Array.of(value).buffer));
+  }
+
+  u64(value: number | bigint): this {
+    return this.raw(new Uint8Array(BigUint64Array.of(BigInt(value)).buffer));
+  }
+
+  string(text: string | Uint8Array): this {
+    const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    return this.u64(bytes.length).raw(bytes);
+  }
+
+  counts(tensors: number | bigint, keys: number | bigint): this {
+    return this.u64(tensors).u64(keys);
+  }
+
+  /** A description of a tensor; `dims` in the file's order. */
+  tensor(
+    name: string,
+    dims: readonly (number | bigint)[],
+    type: number,
+    offset: number | bigint,
+  ): this {
+    this.string(name).u32(dims.length);
+    for (const size of dims) this.u64(size);
+    return this.u32(type).u64(offset);
+  }
+
+  /** The file, with the header padded and `data` bytes after it. */
+  end(data = 0, alignment = 32): Uint8Array {
+    const header = Buffer.concat(this.parts);
+    const padded = Math.ceil(header.length / alignment) * alignment;
+    const bytes = new Uint8Array(padded + data);
+    bytes.set(header);
+    return bytes;
+  }
+}

@@ -29,16 +29,15 @@ export interface JointLatent {
  *
  * @param keys `[keyRows, hidden + 1]`, augmented. @param values `[valueRows, hidden + 1]`, augmented.
  * @param inputMoment `E[x~ x~^T]`, `[hidden + 1, hidden + 1]`.
+ * @param ratio what the keys are divided by.
  */
 export function jointCompression(
   keys: Matrix,
   values: Matrix,
   inputMoment: Matrix,
   rank: number,
+  ratio = balanceRatio(keys, values, inputMoment),
 ): JointLatent {
-  const keyNorm = meanRowNorm(keys, inputMoment);
-  const valueNorm = meanRowNorm(values, inputMoment);
-  const ratio = keyNorm > 0 && valueNorm > 0 ? keyNorm / valueNorm : 1;
   const joint = stackRows(scaleRows(keys, new Float64Array(keys.rows).fill(1 / ratio)), values);
   const { values: energies, vectors } = eigh(symmetricForm(joint, inputMoment));
   const leading = columnSlice(vectors, 0, rank);
@@ -49,6 +48,13 @@ export function jointCompression(
     valueUp: rowSlice(leading, keys.rows),
     keptEnergy: sum(energies.subarray(0, rank)) / (sum(energies) || 1),
   };
+}
+
+/** `mean_j ||K_j|| / mean_j ||V_j||` over rows `j`; 1 where one of the two is zero. */
+export function balanceRatio(keys: Matrix, values: Matrix, inputMoment: Matrix): number {
+  const keyNorm = meanRowNorm(keys, inputMoment);
+  const valueNorm = meanRowNorm(values, inputMoment);
+  return keyNorm > 0 && valueNorm > 0 ? keyNorm / valueNorm : 1;
 }
 
 /** The latent that is keys and values themselves: no compression. */

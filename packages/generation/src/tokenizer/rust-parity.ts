@@ -1,3 +1,4 @@
+import { ByteFallbackDecoder, SequenceDecoder, type Decoder } from "@huggingface/tokenizers";
 import type { JsonObject } from "./json";
 
 /** How GPT-2 splits text into words: contractions, letters, digits, the rest, white space. */
@@ -43,4 +44,12 @@ export function withRustParity(preTokenizer: JsonObject): JsonObject {
 
 function sequence(...pretokenizers: readonly JsonObject[]): JsonObject {
   return { type: "Sequence", pretokenizers };
+}
+
+/** Keeps U+FEFF in text that is decoded from bytes; the library takes it for a byte order mark. */
+export function keepByteOrderMarks(decoder: Decoder | null): void {
+  if (decoder instanceof SequenceDecoder) decoder.decoders.forEach(keepByteOrderMarks);
+  if (decoder instanceof ByteFallbackDecoder) {
+    decoder.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  }
 }

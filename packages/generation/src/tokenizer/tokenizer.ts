@@ -2,7 +2,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { GenerationError } from "../errors";
 import { tokenizerJsonFromGguf, type GgufMetadata } from "./gguf";
 import { jsonObject, type JsonObject } from "./json";
-import { withRustParity } from "./rust-parity";
+import { keepByteOrderMarks, withRustParity } from "./rust-parity";
 import { PartialCharacters } from "./partial-characters";
 import { checkTokenizerJson, type AddedToken, type TokenizerJson } from "./tokenizer-json";
 
@@ -119,10 +119,12 @@ export class Tokenizer {
 function build(json: TokenizerJson, config: JsonObject): LibraryTokenizer {
   const { pre_tokenizer } = json;
   try {
-    return new LibraryTokenizer(
+    const library = new LibraryTokenizer(
       { ...json, pre_tokenizer: pre_tokenizer && withRustParity(pre_tokenizer) },
       config,
     );
+    keepByteOrderMarks(library.decoder);
+    return library;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const code = reason.startsWith("Unknown") ? "UnsupportedTokenizer" : "InvalidTokenizer";

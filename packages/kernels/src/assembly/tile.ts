@@ -1,9 +1,11 @@
 /**
- * The innermost loops of the matrix product: a tile of 4 rows of `x` times one panel of 8 rows of `W`.
- * `a` holds the 4 rows interleaved (`k` times 4 numbers), `b` the 8 rows interleaved (`k` times 8 numbers).
+ * The innermost loop of the matrix product: 4 rows of `x` times one panel of 8 rows of `W`, over `k` inputs.
+ * `a` holds the rows of `x` interleaved (`k` times 4 numbers), `b` the rows of `W` (`k` times 8 numbers); the result goes
+ * to four rows from `c` on, `ldc` bytes apart, and is added to what is there if `add`.
+ *
+ * Eight accumulators, two weights, one input and one product fit the 16 registers of x64. Two steps with an exit after
+ * each are faster than longer straight-line code, which V8 spills.
  */
-
-/** Eight accumulators and ten more values fit the 16 registers of AVX; the exits keep the engine from reordering steps. */
 export function tile4x8(a: usize, b: usize, k: i32, c: usize, ldc: usize, add: bool): void {
   let c00 = f32x4.splat(0);
   let c01 = f32x4.splat(0);
@@ -50,22 +52,18 @@ export function tile4x8(a: usize, b: usize, k: i32, c: usize, ldc: usize, add: b
     b += 64;
     k -= 2;
   }
+  storeRow(c, c00, c01, add);
+  storeRow(c + ldc, c10, c11, add);
+  storeRow(c + 2 * ldc, c20, c21, add);
+  storeRow(c + 3 * ldc, c30, c31, add);
+}
+
+@inline
+export function storeRow(c: usize, left: v128, right: v128, add: bool): void {
   if (add) {
-    c00 = f32x4.add(c00, v128.load(c));
-    c01 = f32x4.add(c01, v128.load(c, 16));
-    c10 = f32x4.add(c10, v128.load(c + ldc));
-    c11 = f32x4.add(c11, v128.load(c + ldc, 16));
-    c20 = f32x4.add(c20, v128.load(c + 2 * ldc));
-    c21 = f32x4.add(c21, v128.load(c + 2 * ldc, 16));
-    c30 = f32x4.add(c30, v128.load(c + 3 * ldc));
-    c31 = f32x4.add(c31, v128.load(c + 3 * ldc, 16));
+    left = f32x4.add(left, v128.load(c));
+    right = f32x4.add(right, v128.load(c, 16));
   }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c + ldc, c10);
-  v128.store(c + ldc, c11, 16);
-  v128.store(c + 2 * ldc, c20);
-  v128.store(c + 2 * ldc, c21, 16);
-  v128.store(c + 3 * ldc, c30);
-  v128.store(c + 3 * ldc, c31, 16);
+  v128.store(c, left);
+  v128.store(c, right, 16);
 }

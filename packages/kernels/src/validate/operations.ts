@@ -147,3 +147,13 @@ export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
   });
   return { ff };
 }
+
+/** `memoryLimit` of a device, in bytes. */
+export function checkMemoryLimit(memoryLimit: number): void {
+  ensure(
+    memoryLimit >= 2 ** 20,
+    "InvalidArgument",
+    () => `memoryLimit must be at least 1 MiB (1048576 bytes), got ${memoryLimit}.`,
+    { memoryLimit },
+  );
+}

@@ -53,7 +53,8 @@ function decodeNibbles(bytes: Uint8Array, out: Float32Array, form: NibbleBlock):
   for (let o = 0; o < out.length; o += 32) {
     const scale = halfAt(halves, bytes, at);
     at += 2;
-    const minimum = form.minimum ? halfAt(halves, bytes, at) : 0;
+    // Adding -0 changes nothing; adding 0 would lose the sign of -0.
+    const minimum = form.minimum ? halfAt(halves, bytes, at) : -0;
     if (form.minimum) at += 2;
     const high = form.fifthBit ? littleEndian32(bytes, at) : 0;
     if (form.fifthBit) at += 4;

@@ -1,0 +1,216 @@
+import { exp4 } from "./exp";
+import { mix1, mix4 } from "./mix";
+import { scoreTile1x4, scoreTile2x4 } from "./scores";
+import { Task } from "./task";
+
+/** Query rows per block, and the most heads of a group. */
+export const BLOCK_ROWS: i32 = 64;
+/** Cached rows per step: logits of a block take `BLOCK_ROWS x RUN` numbers (32 KB). */
+export const RUN: i32 = 128;
+
+/** Below every logit; its exponential is exactly 0. */
+const MASKED: f32 = -3e38;
+
+/** Bytes that `attend` needs at `workspace`. */
+export function attentionWorkspace(): usize {
+  return <usize>BLOCK_ROWS * RUN * 4;
+}
+
+/**
+ * Adds the visited keys and values to the state of the task's rows, block of query tokens by block, run of consecutive
+ * rows in memory by run (online softmax: Milakov & Gimelshein, arXiv 1805.02867).
+ */
+export function attend(task: Task, workspace: usize): void {
+  const blockTokens = max(1, BLOCK_ROWS / task.groupHeads);
+  for (let token = 0; token < task.tokens; token += blockTokens) {
+    attendBlock(task, token, min(blockTokens, task.tokens - token), workspace);
+  }
+}
+
+function attendBlock(task: Task, token: i32, tokens: i32, scores: usize): void {
+  const first = task.position + token;
+  const rows = tokens * task.groupHeads;
+  const end = min(task.keyEnd, first + tokens);
+  let n = max(task.keyStart, first - task.window + 1);
+  while (n < end) {
+    const count = runLength(task, n, min(RUN, end - n));
+    const slot = slotOf(task, n);
+    let added = false;
+    if (task.widthA) {
+      const keys = task.keysA + <usize>slot * task.strideA * 4;
+      score(task, task.queryA, task.widthA, keys, task.strideA, token, rows, count, scores, false);
+      added = true;
+    }
+    if (task.widthB) {
+      const keys = task.keysB + <usize>slot * task.strideB * 4;
+      score(task, task.queryB, task.widthB, keys, task.strideB, token, rows, count, scores, added);
+    }
+    weigh(task, token, rows, n, count, scores);
+    mix(task, token, rows, count, task.values + <usize>slot * task.valueStride * 4, scores);
+    n += count;
+  }
+}
+
+@inline
+function slotOf(task: Task, n: i32): i32 {
+  const local = n - task.base;
+  const page = load<i32>(task.pages + <usize>(local / task.pageTokens) * 4);
+  return page * task.pageTokens + (local % task.pageTokens);
+}
+
+/** How many of `limit` rows from position `n` on lie one after the other in memory: neighbouring pages count as one. */
+function runLength(task: Task, n: i32, limit: i32): i32 {
+  const local = n - task.base;
+  let entry = task.pages + <usize>(local / task.pageTokens) * 4;
+  let count = task.pageTokens - (local % task.pageTokens);
+  while (count < limit && load<i32>(entry, 4) == load<i32>(entry) + 1) {
+    count += task.pageTokens;
+    entry += 4;
+  }
+  return min(count, limit);
+}
+
+/** Index of row `r` of the block that starts at `token` in the per-row arrays. */
+@inline
+function rowIndex(task: Task, token: i32, r: i32): usize {
+  const inBlock = r / task.groupHeads;
+  const head = task.firstHead + (r - inBlock * task.groupHeads);
+  return <usize>((task.firstToken + token + inBlock) * task.heads + head);
+}
+
+/** `scores[r, c] (+)= scale * query_r . key_c`; the columns up to the next multiple of 4 are filled too. */
+function score(
+  task: Task,
+  query: usize,
+  width: i32,
+  keys: usize,
+  stride: i32,
+  token: i32,
+  rows: i32,
+  count: i32,
+  scores: usize,
+  add: bool,
+): void {
+  const scale = f32x4.splat(task.scale);
+  const bytes = <usize>width * 4;
+  const last = keys + <usize>(count - 1) * stride * 4;
+  for (let c = 0; c < count; c += 4) {
+    // Behind the last row there may be no memory: it stands in for the missing ones.
+    const k0 = keys + <usize>c * stride * 4;
+    const k1 = min(last, k0 + <usize>stride * 4);
+    const k2 = min(last, k0 + <usize>stride * 8);
+    const k3 = min(last, k0 + <usize>stride * 12);
+    let to = scores + <usize>c * 4;
+    let r = 0;
+    for (; r + 2 <= rows; r += 2) {
+      const q0 = query + rowIndex(task, token, r) * bytes;
+      const q1 = query + rowIndex(task, token, r + 1) * bytes;
+      scoreTile2x4(q0, q1, k0, k1, k2, k3, width, scale, to, RUN * 4, add);
+      to += 2 * RUN * 4;
+    }
+    if (r < rows) {
+      const q0 = query + rowIndex(task, token, r) * bytes;
+      scoreTile1x4(q0, k0, k1, k2, k3, width, scale, to, add);
+    }
+  }
+}
+
+/** Turns logits into weights `exp(logit - largest)` and carries the state of every row on. Unseen columns become 0. */
+function weigh(task: Task, token: i32, rows: i32, n: i32, count: i32, scores: usize): void {
+  const padded = <usize>((count + 3) & ~3) * 4;
+  for (let r = 0; r < rows; r++) {
+    const s = scores + <usize>r * RUN * 4;
+    const position = task.position + token + r / task.groupHeads;
+    const from = <usize>min(count, max(0, position - task.window + 1 - n)) * 4;
+    const to = <usize>max(0, min(count, position + 1 - n)) * 4;
+    if (from >= to) {
+      memory.fill(s, 0, padded);
+      continue;
+    }
+    for (let i: usize = 0; i < from; i += 4) store<f32>(s + i, MASKED);
+    for (let i = to; i < padded; i += 4) store<f32>(s + i, MASKED);
+
+    const row = rowIndex(task, token, r);
+    const before = load<f32>(task.largest + row * 4);
+    const largest = max(before, largestOf(s, padded));
+    const sum = exponentials(s, padded, largest);
+    const shrink = f32x4.extract_lane(exp4(f32x4.splat(before - largest)), 0);
+    store<f32>(task.largest + row * 4, largest);
+    store<f32>(task.sum + row * 4, load<f32>(task.sum + row * 4) * shrink + sum);
+    if (before != largest) {
+      const bytes = <usize>task.valueWidth * 4;
+      multiply(task.output + row * bytes, shrink, bytes);
+    }
+  }
+}
+
+function largestOf(x: usize, bytes: usize): f32 {
+  let m = v128.load(x);
+  for (let i: usize = 16; i < bytes; i += 16) m = f32x4.max(m, v128.load(x + i));
+  m = f32x4.max(m, v128.shuffle<f32>(m, m, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1));
+}
+
+/** `x = exp(x - shift)`; returns the sum. */
+function exponentials(x: usize, bytes: usize, shift: f32): f32 {
+  const shifts = f32x4.splat(shift);
+  let sums = f32x4.splat(0);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const e = exp4(f32x4.sub(v128.load(x + i), shifts));
+    v128.store(x + i, e);
+    sums = f32x4.add(sums, e);
+  }
+  const pairs = f32x4.add(sums, v128.shuffle<f32>(sums, sums, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+function multiply(x: usize, factor: f32, bytes: usize): void {
+  const factors = f32x4.splat(factor);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    v128.store(x + i, f32x4.mul(v128.load(x + i), factors));
+  }
+}
+
+/** `output_r += sum_c weights[r, c] value_c` */
+function mix(task: Task, token: i32, rows: i32, count: i32, values: usize, weights: usize): void {
+  const bytes = <usize>task.valueWidth * 4;
+  const stride = <usize>task.valueStride * 4;
+  let r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    mix4(
+      task.output + rowIndex(task, token, r) * bytes,
+      task.output + rowIndex(task, token, r + 1) * bytes,
+      task.output + rowIndex(task, token, r + 2) * bytes,
+      task.output + rowIndex(task, token, r + 3) * bytes,
+      weights + <usize>r * RUN * 4,
+      values,
+      stride,
+      count,
+      bytes,
+    );
+  }
+  for (; r < rows; r++) {
+    const output = task.output + rowIndex(task, token, r) * bytes;
+    mix1(output, weights + <usize>r * RUN * 4, values, stride, count, bytes);
+  }
+}
+
+/** `to[r] = from[r] / sum[r]`, from rows `padded` numbers apart to rows of `width`; rows without weight are zero. */
+export function normaliseRows(
+  to: usize,
+  from: usize,
+  sum: usize,
+  rows: i32,
+  width: i32,
+  padded: i32,
+): void {
+  for (let r = 0; r < rows; r++) {
+    const total = load<f32>(sum + <usize>r * 4);
+    const factor: f32 = total > 0 ? 1 / total : 0;
+    for (let i = 0; i < width; i++) {
+      store<f32>(to + <usize>i * 4, load<f32>(from + <usize>i * 4) * factor);
+    }
+    to += <usize>width * 4;
+    from += <usize>padded * 4;
+  }
+}

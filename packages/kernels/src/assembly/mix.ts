@@ -1,0 +1,99 @@
+import { RUN } from "./attention";
+
+/** Weighted sums of value rows as they lie in the cache, added to the outputs. `stride` and `bytes` are in bytes. */
+
+/** Four rows of weights (`RUN` numbers apart), 8 columns at a time; `bytes` is a multiple of 32. */
+export function mix4(
+  o0: usize,
+  o1: usize,
+  o2: usize,
+  o3: usize,
+  weights: usize,
+  values: usize,
+  stride: usize,
+  count: i32,
+  bytes: usize,
+): void {
+  const end = weights + <usize>count * 4;
+  for (let column: usize = 0; column < bytes; column += 32) {
+    let a0 = v128.load(o0 + column);
+    let a1 = v128.load(o0 + column, 16);
+    let b0 = v128.load(o1 + column);
+    let b1 = v128.load(o1 + column, 16);
+    let c0 = v128.load(o2 + column);
+    let c1 = v128.load(o2 + column, 16);
+    let d0 = v128.load(o3 + column);
+    let d1 = v128.load(o3 + column, 16);
+    let value = values + column;
+    for (let w = weights; w < end; w += 4) {
+      const v0 = v128.load(value);
+      const v1 = v128.load(value, 16);
+      let p = v128.load32_splat(w);
+      a0 = f32x4.add(a0, f32x4.mul(p, v0));
+      a1 = f32x4.add(a1, f32x4.mul(p, v1));
+      p = v128.load32_splat(w, RUN * 4);
+      b0 = f32x4.add(b0, f32x4.mul(p, v0));
+      b1 = f32x4.add(b1, f32x4.mul(p, v1));
+      p = v128.load32_splat(w, RUN * 8);
+      c0 = f32x4.add(c0, f32x4.mul(p, v0));
+      c1 = f32x4.add(c1, f32x4.mul(p, v1));
+      p = v128.load32_splat(w, RUN * 12);
+      d0 = f32x4.add(d0, f32x4.mul(p, v0));
+      d1 = f32x4.add(d1, f32x4.mul(p, v1));
+      value += stride;
+    }
+    v128.store(o0 + column, a0);
+    v128.store(o0 + column, a1, 16);
+    v128.store(o1 + column, b0);
+    v128.store(o1 + column, b1, 16);
+    v128.store(o2 + column, c0);
+    v128.store(o2 + column, c1, 16);
+    v128.store(o3 + column, d0);
+    v128.store(o3 + column, d1, 16);
+  }
+}
+
+/** One row of weights, 16 columns (a cache line) at a time. */
+export function mix1(
+  output: usize,
+  weights: usize,
+  values: usize,
+  stride: usize,
+  count: i32,
+  bytes: usize,
+): void {
+  const end = weights + <usize>count * 4;
+  let column: usize = 0;
+  for (; column + 64 <= bytes; column += 64) {
+    let a0 = v128.load(output + column);
+    let a1 = v128.load(output + column, 16);
+    let a2 = v128.load(output + column, 32);
+    let a3 = v128.load(output + column, 48);
+    let value = values + column;
+    for (let w = weights; w < end; w += 4) {
+      const p = v128.load32_splat(w);
+      a0 = f32x4.add(a0, f32x4.mul(p, v128.load(value)));
+      a1 = f32x4.add(a1, f32x4.mul(p, v128.load(value, 16)));
+      a2 = f32x4.add(a2, f32x4.mul(p, v128.load(value, 32)));
+      a3 = f32x4.add(a3, f32x4.mul(p, v128.load(value, 48)));
+      value += stride;
+    }
+    v128.store(output + column, a0);
+    v128.store(output + column, a1, 16);
+    v128.store(output + column, a2, 32);
+    v128.store(output + column, a3, 48);
+  }
+  for (; column < bytes; column += 32) {
+    let a0 = v128.load(output + column);
+    let a1 = v128.load(output + column, 16);
+    let value = values + column;
+    for (let w = weights; w < end; w += 4) {
+      const p = v128.load32_splat(w);
+      a0 = f32x4.add(a0, f32x4.mul(p, v128.load(value)));
+      a1 = f32x4.add(a1, f32x4.mul(p, v128.load(value, 16)));
+      value += stride;
+    }
+    v128.store(output + column, a0);
+    v128.store(output + column, a1, 16);
+  }
+}

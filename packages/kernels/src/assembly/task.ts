@@ -1,0 +1,42 @@
+/**
+ * One sequence and one group of heads that share their keys and values. The device writes these fields, 4 bytes each, in
+ * this order (`TaskFields` in `cpu/attention-task.ts`).
+ *
+ * A "row" is one head of one query token. Queries are `[tokens * heads, width]`, so row `token * heads + head` of every
+ * per-row array belongs to it: `queryA`, `queryB`, `output` (`valueWidth` numbers each), `largest` and `sum` (one each).
+ */
+@unmanaged
+export class Task {
+  /** Logits are the sum of two products; a width of 0 leaves one out. Strides are numbers between rows of one plane. */
+  queryA: usize;
+  keysA: usize;
+  widthA: i32;
+  strideA: i32;
+  queryB: usize;
+  keysB: usize;
+  widthB: i32;
+  strideB: i32;
+  values: usize;
+  valueStride: i32;
+  /** A multiple of 8; what exceeds the true width holds neighbouring numbers and is ignored. */
+  valueWidth: i32;
+  /** Unnormalised mixture, largest logit so far and sum of weights so far: the state of an online softmax. */
+  output: usize;
+  largest: usize;
+  sum: usize;
+  heads: i32;
+  firstHead: i32;
+  groupHeads: i32;
+  firstToken: i32;
+  tokens: i32;
+  /** Position of the first token. */
+  position: i32;
+  window: i32;
+  /** Page numbers (i32) of the rows from position `base` on; positions `keyStart … keyEnd - 1` are visited. */
+  pages: usize;
+  pageTokens: i32;
+  base: i32;
+  keyStart: i32;
+  keyEnd: i32;
+  scale: f32;
+}

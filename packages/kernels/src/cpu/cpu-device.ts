@@ -1,0 +1,298 @@
+import type {
+  Activation,
+  Device,
+  GroupedAttention,
+  LatentAttention,
+  MixtureOfExperts,
+  PageLayout,
+  PagePool,
+  RopeTable,
+  Shape,
+  Tensor,
+  Weight,
+  WeightStorage,
+} from "../device";
+import { KernelsError } from "../errors";
+import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
+import {
+  checkAdd,
+  checkEmbedding,
+  checkGatedActivation,
+  checkGatherRows,
+  checkGroupedAttention,
+  checkLatentAttention,
+  checkLinear,
+  checkMemoryLimit,
+  checkMixtureOfExperts,
+  checkPageLayout,
+  checkReadPages,
+  checkRmsNorm,
+  checkRope,
+  checkTensor,
+  checkWeight,
+  checkWritePages,
+  checkWriteRows,
+} from "../validate";
+import { mixtureOfExperts } from "./experts";
+import { groupedAttention } from "./grouped-attention";
+import type { Pointer } from "./kernels";
+import { latentAttention } from "./latent-attention";
+import { MOST_BYTES } from "./memory";
+import { multiply, PackedWeight } from "./packed-weight";
+import { createRuntime, placeIntegers, type Runtime } from "./runtime";
+
+export interface CpuDeviceOptions {
+  /** The most memory the device may take, in bytes. Default and upper bound: 4 GiB, what WebAssembly can address. */
+  readonly memoryLimit?: number | undefined;
+}
+
+/**
+ * A device that runs on one thread of the CPU with WebAssembly SIMD, in Node and browsers. All arithmetic is float32.
+ * Weights keep 16 bits in memory if they are bf16; f16 is widened to float32. Operations run when they are called.
+ *
+ * Throws `UnsupportedPlatform` without WebAssembly SIMD, `InvalidArgument` for a `memoryLimit` below 1 MiB.
+ */
+export async function cpuDevice(options: CpuDeviceOptions = {}): Promise<Device> {
+  const { memoryLimit = MOST_BYTES } = options;
+  checkMemoryLimit(memoryLimit);
+  return new CpuDevice(await createRuntime(memoryLimit));
+}
+
+class CpuDevice implements Device {
+  readonly name = "cpu";
+  readonly #tensors = new Registry<Tensor, Pointer>();
+  readonly #weights = new Registry<Weight, PackedWeight>();
+  readonly #pools = new Registry<PagePool, Pointer>();
+  readonly #scopes = new ScopeStack((tensor) => this.#free(tensor));
+  #live: Runtime | undefined;
+
+  constructor(runtime: Runtime) {
+    this.#live = runtime;
+  }
+
+  // Memory
+
+  tensor(values: Float32Array, shape: Shape): Tensor {
+    checkTensor(values, shape);
+    return this.#result(shape, (y) => this.#runtime.memory.view(y, values.length).set(values));
+  }
+
+  weight(shape: Shape, storage: WeightStorage): Weight {
+    checkWeight(shape, storage);
+    return this.#weights.add(
+      makeWeight(shape, storage),
+      new PackedWeight(this.#runtime, shape, storage),
+    );
+  }
+
+  writeRows(weight: Weight, first: number, bytes: Uint8Array): void {
+    const rows = checkWriteRows(weight, first, bytes);
+    this.#weights.get(weight).writeRows(first, rows, bytes);
+  }
+
+  pagePool(layout: PageLayout): PagePool {
+    checkPageLayout(layout);
+    const { pages, pageTokens, width } = layout;
+    const pointer = this.#runtime.memory.allocateZeros(4 * pages * pageTokens * width);
+    return this.#pools.add(makePagePool(layout), pointer);
+  }
+
+  async read(tensor: Tensor): Promise<Float32Array> {
+    const [rows, columns] = tensor.shape;
+    const pointer = this.#tensors.get(tensor);
+    return this.#runtime.memory.view(pointer, rows * columns).slice();
+  }
+
+  scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {
+    return this.#scopes.run(body);
+  }
+
+  release(resource: Tensor | Weight | PagePool): void {
+    if (resource.kind === "weight") this.#weights.release(resource).free();
+    else if (resource.kind === "page-pool") {
+      this.#runtime.memory.free(this.#pools.release(resource));
+    } else {
+      this.#free(resource);
+      this.#scopes.forget(resource);
+    }
+  }
+
+  destroy(): void {
+    for (const registry of [this.#tensors, this.#weights, this.#pools]) registry.destroy();
+    this.#live = undefined;
+  }
+
+  // Operations
+
+  embedding(table: Weight, ids: Int32Array): Tensor {
+    checkEmbedding(table, ids);
+    const { pointer, storage, inputs } = this.#weights.get(table);
+    return this.#result([ids.length, inputs], (y) => {
+      const { kernels } = this.#runtime;
+      ids.forEach((id, t) => kernels.unpackRow(pointer, storage, inputs, id, y + 4 * t * inputs));
+    });
+  }
+
+  linear(x: Tensor, weight: Weight, bias?: Tensor): Tensor {
+    checkLinear(x, weight, bias);
+    const panels = this.#weights.get(weight);
+    const rows = { pointer: this.#tensors.get(x), tokens: x.shape[0] };
+    const b = bias && this.#tensors.get(bias);
+    return this.#result([rows.tokens, panels.outputs], (y) =>
+      multiply(this.#runtime, panels, rows, { pointer: y }, b),
+    );
+  }
+
+  add(a: Tensor, b: Tensor): Tensor {
+    checkAdd(a, b);
+    const left = this.#tensors.get(a);
+    const right = this.#tensors.get(b);
+    return this.#result(a.shape, (y) => {
+      this.#runtime.kernels.add(y, left, right, a.shape[0] * a.shape[1]);
+    });
+  }
+
+  gatherRows(x: Tensor, rows: Int32Array): Tensor {
+    checkGatherRows(x, rows);
+    return this.#takeRows(this.#tensors.get(x), x.shape[1], rows);
+  }
+
+  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+    checkRmsNorm(x, weight, epsilon);
+    const width = weight.shape[1];
+    const groups = (x.shape[0] * x.shape[1]) / width;
+    const from = this.#tensors.get(x);
+    const w = this.#tensors.get(weight);
+    return this.#result(x.shape, (y) => {
+      this.#runtime.kernels.rmsNorm(y, from, w, groups, width, epsilon);
+    });
+  }
+
+  gatedActivation(gate: Tensor, up: Tensor, activation: Activation): Tensor {
+    checkGatedActivation(gate, up, activation);
+    const g = this.#tensors.get(gate);
+    const u = this.#tensors.get(up);
+    const count = gate.shape[0] * gate.shape[1];
+    return this.#result(gate.shape, (y) => {
+      this.#runtime.kernels.gatedActivation(y, g, u, count, activation === "gelu-tanh" ? 1 : 0);
+    });
+  }
+
+  rope(x: Tensor, table: RopeTable, positions: Int32Array): Tensor {
+    checkRope(x, table, positions);
+    const [tokens, columns] = x.shape;
+    const half = table.cos.shape[1];
+    const from = this.#tensors.get(x);
+    const cos = this.#tensors.get(table.cos);
+    const sin = this.#tensors.get(table.sin);
+    return this.#result(x.shape, (y) => {
+      const { memory, kernels } = this.#runtime;
+      memory.temporarily((allocate) => {
+        const at = placeIntegers(memory, allocate(4 * tokens), positions);
+        kernels.rope(y, from, cos, sin, at, tokens, columns / (2 * half), half);
+      });
+    });
+  }
+
+  writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
+    checkWritePages(pool, rows, slots);
+    const plane = this.#pools.get(pool);
+    const from = this.#tensors.get(rows);
+    const rowBytes = 4 * pool.width;
+    const { bytes } = this.#runtime.memory;
+    slots.forEach((slot, t) => {
+      const row = from + t * rowBytes;
+      bytes.copyWithin(plane + slot * rowBytes, row, row + rowBytes);
+    });
+  }
+
+  readPages(pool: PagePool, slots: Int32Array): Tensor {
+    checkReadPages(pool, slots);
+    return this.#takeRows(this.#pools.get(pool), pool.width, slots);
+  }
+
+  groupedAttention(input: GroupedAttention): Tensor {
+    const sizes = checkGroupedAttention(input);
+    const pointers = {
+      query: this.#tensors.get(input.query),
+      keys: this.#pools.get(input.keys),
+      values: this.#pools.get(input.values),
+    };
+    return this.#result([sizes.tokens, input.heads * sizes.valueDim], (to) =>
+      groupedAttention(this.#runtime, input, sizes, pointers, to),
+    );
+  }
+
+  latentAttention(input: LatentAttention): Tensor {
+    const sizes = checkLatentAttention(input);
+    const { queryNope, queryRope, latents, ropeKeys, keyUp, valueUp } = input;
+    const pointers = {
+      queryNope: queryNope ? this.#tensors.get(queryNope) : 0,
+      queryRope: queryRope ? this.#tensors.get(queryRope) : 0,
+      latents: this.#pools.get(latents),
+      ropeKeys: ropeKeys ? this.#pools.get(ropeKeys) : 0,
+      keyUp: keyUp && this.#weights.get(keyUp),
+      valueUp: valueUp && this.#weights.get(valueUp),
+    };
+    return this.#result([sizes.tokens, input.heads * sizes.valueDim], (to) =>
+      latentAttention({ runtime: this.#runtime, input, sizes, pointers, to }),
+    );
+  }
+
+  mixtureOfExperts(input: MixtureOfExperts): Tensor {
+    const { ff } = checkMixtureOfExperts(input);
+    const experts = input.experts.map(({ gate, up, down }) => ({
+      gate: this.#weights.get(gate),
+      up: this.#weights.get(up),
+      down: this.#weights.get(down),
+    }));
+    const pointers = {
+      x: this.#tensors.get(input.x),
+      routerLogits: this.#tensors.get(input.routerLogits),
+    };
+    return this.#result(input.x.shape, (to) =>
+      mixtureOfExperts(this.#runtime, input, ff, pointers, experts, to),
+    );
+  }
+
+  argmax(x: Tensor): Tensor {
+    const from = this.#tensors.get(x);
+    const [rows, columns] = x.shape;
+    return this.#result([rows, 1], (y) => this.#runtime.kernels.argmax(y, from, rows, columns));
+  }
+
+  get #runtime(): Runtime {
+    if (!this.#live) throw new KernelsError("Released", "This CPU device was destroyed.");
+    return this.#live;
+  }
+
+  /** A new tensor that `compute` fills. */
+  #result(shape: Shape, compute: (to: Pointer) => void): Tensor {
+    const { memory } = this.#runtime;
+    const pointer = memory.allocate(4 * shape[0] * shape[1]);
+    try {
+      compute(pointer);
+    } catch (error) {
+      memory.free(pointer);
+      throw error;
+    }
+    const tensor = this.#tensors.add(makeTensor(shape), pointer);
+    this.#scopes.made(tensor);
+    return tensor;
+  }
+
+  #takeRows(from: Pointer, columns: number, rows: Int32Array): Tensor {
+    const rowBytes = 4 * columns;
+    return this.#result([rows.length, columns], (y) => {
+      const { bytes } = this.#runtime.memory;
+      rows.forEach((row, t) => {
+        const source = from + row * rowBytes;
+        bytes.copyWithin(y + t * rowBytes, source, source + rowBytes);
+      });
+    });
+  }
+
+  #free(tensor: Tensor): void {
+    this.#runtime.memory.free(this.#tensors.release(tensor));
+  }
+}

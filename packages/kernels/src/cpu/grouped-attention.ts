@@ -1,0 +1,53 @@
+import type { AttentionSequence, GroupedAttention } from "../device";
+import type { GroupedSizes } from "../validate";
+import { AttentionState, firstSeen, type KeyRange } from "./attention-task";
+import type { Pointer } from "./kernels";
+import { placeIntegers, type Runtime } from "./runtime";
+
+/** Writes `[tokens, heads * valueDim]` to `to`. */
+export function groupedAttention(
+  runtime: Runtime,
+  input: GroupedAttention,
+  sizes: GroupedSizes,
+  pointers: { readonly query: Pointer; readonly keys: Pointer; readonly values: Pointer },
+  to: Pointer,
+): void {
+  const { heads, kvHeads, keys, values, sequences } = input;
+  const { headDim, valueDim } = sizes;
+  const count = heads / kvHeads;
+  runtime.memory.temporarily((allocate) => {
+    const state = new AttentionState(runtime, { ...input, ...sizes }, allocate);
+    for (const sequence of sequences) {
+      const range = pagedRange(runtime, sequence, input.window, keys.pageTokens, allocate);
+      for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+        const part = {
+          query: pointers.query,
+          keys: pointers.keys + 4 * kvHead * headDim,
+          width: headDim,
+          stride: keys.width,
+        };
+        const rows = {
+          values: pointers.values + 4 * kvHead * valueDim,
+          stride: values.width,
+        };
+        state.visit(sequence, { first: kvHead * count, count }, [part], rows, range);
+      }
+    }
+    state.normalise(to);
+  });
+}
+
+/** Everything a sequence sees, on its own pages. */
+export function pagedRange(
+  { memory }: Runtime,
+  sequence: AttentionSequence,
+  window: number | undefined,
+  pageTokens: number,
+  allocate: (bytes: number) => number,
+): KeyRange {
+  const { pages, length } = sequence;
+  const pointer = allocate(4 * pages.length);
+  placeIntegers(memory, pointer, pages);
+  const start = firstSeen(sequence, window);
+  return { pages: pointer, pageTokens, base: 0, start, end: length };
+}

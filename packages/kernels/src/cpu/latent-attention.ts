@@ -1,0 +1,260 @@
+import type { AttentionSequence, LatentAttention } from "../device";
+import type { LatentSizes } from "../validate";
+import { AttentionState, firstSeen, type LogitPart } from "./attention-task";
+import { pagedRange } from "./grouped-attention";
+import type { Pointer } from "./kernels";
+import { multiply, type PackedWeight, type Panels } from "./packed-weight";
+import { placeIntegers, type Runtime } from "./runtime";
+
+/** Where the tensors of a latent attention are. */
+export interface LatentPointers {
+  readonly queryNope: Pointer;
+  readonly queryRope: Pointer;
+  readonly latents: Pointer;
+  readonly ropeKeys: Pointer;
+  readonly keyUp: PackedWeight | undefined;
+  readonly valueUp: PackedWeight | undefined;
+}
+
+/** Everything about one call that both ways need. */
+interface Call {
+  readonly runtime: Runtime;
+  readonly input: LatentAttention;
+  readonly sizes: LatentSizes;
+  readonly pointers: LatentPointers;
+  readonly to: Pointer;
+}
+
+/** Rows restored at a time by the expanded way. */
+const EXPANDED_ROWS = 256;
+
+/** Writes `[tokens, heads * valueDim]` to `to`; rows of no sequence become zero. */
+export function latentAttention(call: Call): void {
+  const { input, sizes, runtime } = call;
+  runtime.memory.view(call.to, sizes.tokens * input.heads * sizes.valueDim).fill(0);
+  const absorbed: AttentionSequence[] = [];
+  const expanded: AttentionSequence[] = [];
+  for (const sequence of input.sequences) {
+    (wayOf(input, sizes, sequence) === "absorbed" ? absorbed : expanded).push(sequence);
+  }
+  for (const run of adjacentRuns(absorbed)) attendAbsorbed(call, run);
+  for (const sequence of expanded) attendExpanded(call, sequence);
+}
+
+/** The way with fewer multiply-adds, unless the caller chose. */
+export function wayOf(
+  { heads, way = "auto", window }: LatentAttention,
+  { kvLoraRank: rank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads }: LatentSizes,
+  sequence: AttentionSequence,
+): "absorbed" | "expanded" {
+  if (way !== "auto") return way;
+  const { queryCount, length } = sequence;
+  const seen = Math.min(length - (queryCount - 1) / 2, window ?? Infinity);
+  const pairs = heads * queryCount * seen;
+  const absorbing = heads * queryCount * rank;
+  const restoring = (length - firstSeen(sequence, window)) * rank;
+  const nopeRank = nopeDim > 0 ? rank : 0;
+  const absorbedCost =
+    pairs * (nopeRank + ropeDim + rank) +
+    absorbing * ((keyUpHeads && nopeDim) + (valueUpHeads && valueDim));
+  const expandedCost =
+    pairs * (nopeDim + ropeDim + valueDim) +
+    restoring * (keyUpHeads * nopeDim + valueUpHeads * valueDim);
+  return absorbedCost <= expandedCost ? "absorbed" : "expanded";
+}
+
+/** Groups sequences whose query rows follow each other, so that their projections are one product. */
+function adjacentRuns(sequences: readonly AttentionSequence[]): AttentionSequence[][] {
+  const runs: AttentionSequence[][] = [];
+  let end = -1;
+  for (const sequence of sequences) {
+    if (sequence.queryStart === end) runs.at(-1)!.push(sequence);
+    else runs.push([sequence]);
+    end = sequence.queryStart + sequence.queryCount;
+  }
+  return runs;
+}
+
+/** The first token and the number of tokens of consecutive sequences. */
+function tokensOf(sequences: readonly AttentionSequence[]): { first: number; tokens: number } {
+  const first = sequences[0]!.queryStart;
+  const last = sequences.at(-1)!;
+  return { first, tokens: last.queryStart + last.queryCount - first };
+}
+
+/** `q~ = U_k^T q`; softmax over `q~ . c + q_rope . r`; `o = U_v sum_n p_n c_n`. */
+function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): void {
+  const { runtime, input, sizes, pointers } = call;
+  const { heads, scale, window, latents } = input;
+  const { kvLoraRank: rank, nopeDim, ropeDim, valueDim } = sizes;
+  const { first, tokens } = tokensOf(sequences);
+  runtime.memory.temporarily((allocate) => {
+    const parts: LogitPart[] = [];
+    if (nopeDim > 0) {
+      let query = pointers.queryNope + 4 * first * heads * nopeDim;
+      if (pointers.keyUp) {
+        const blocks = pointers.keyUp.blocks({ blocks: sizes.keyUpHeads, transposed: true });
+        const absorbed = allocate(4 * tokens * heads * rank);
+        perHead(runtime, blocks, { tokens, heads }, query, nopeDim, absorbed, rank);
+        query = absorbed;
+      }
+      parts.push({ query, keys: pointers.latents, width: rank, stride: rank });
+    }
+    if (ropeDim > 0) {
+      const query = pointers.queryRope + 4 * first * heads * ropeDim;
+      parts.push({ query, keys: pointers.ropeKeys, width: ropeDim, stride: ropeDim });
+    }
+
+    const state = new AttentionState(
+      runtime,
+      { tokens, heads, scale, window, valueDim: rank },
+      allocate,
+    );
+    const rows = { values: pointers.latents, stride: rank };
+    for (const sequence of sequences) {
+      const range = pagedRange(runtime, sequence, window, latents.pageTokens, allocate);
+      const local = { ...sequence, queryStart: sequence.queryStart - first };
+      state.visit(local, { first: 0, count: heads }, parts, rows, range);
+    }
+
+    const to = call.to + 4 * first * heads * valueDim;
+    if (!pointers.valueUp) return state.normalise(to);
+    const mixed = allocate(4 * tokens * heads * rank);
+    state.normalise(mixed);
+    const blocks = pointers.valueUp.blocks({ blocks: sizes.valueUpHeads, transposed: false });
+    perHead(runtime, blocks, { tokens, heads }, mixed, rank, to, valueDim);
+  });
+}
+
+/**
+ * `y[t, i] = U_b x[t, i]` for every token and head, `b` the block of head `i`. A product takes either all tokens of one
+ * head or all heads of one block, whichever are more.
+ */
+function perHead(
+  runtime: Runtime,
+  blocks: readonly Panels[],
+  { tokens, heads }: { readonly tokens: number; readonly heads: number },
+  x: Pointer,
+  xWidth: number,
+  y: Pointer,
+  yWidth: number,
+): void {
+  const group = heads / blocks.length;
+  blocks.forEach((panels, block) => {
+    const at = (token: number, head: number) => token * heads + block * group + head;
+    const product = (row: number, count: number, step: number) =>
+      multiply(
+        runtime,
+        panels,
+        { pointer: x + 4 * row * xWidth, tokens: count, stride: step * xWidth },
+        { pointer: y + 4 * row * yWidth, stride: step * yWidth },
+      );
+    if (tokens < group) for (let t = 0; t < tokens; t++) product(at(t, 0), group, 1);
+    else for (let head = 0; head < group; head++) product(at(0, head), tokens, heads);
+  });
+}
+
+/** Restores keys and values block by block, then attends to them as if they were a cache. */
+function attendExpanded(call: Call, sequence: AttentionSequence): void {
+  const { runtime, input, sizes, pointers } = call;
+  const { heads, scale, window } = input;
+  const { kvLoraRank: rank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads } = sizes;
+  const { queryStart, queryCount, length } = sequence;
+  const keyGroup = keyUpHeads ? heads / keyUpHeads : heads;
+  const valueGroup = valueUpHeads ? heads / valueUpHeads : heads;
+  const count = greatestCommonDivisor(keyGroup, valueGroup);
+  const local = { ...sequence, queryStart: 0 };
+  runtime.memory.temporarily((allocate) => {
+    const state = new AttentionState(
+      runtime,
+      { tokens: queryCount, heads, scale, window, valueDim },
+      allocate,
+    );
+    const block = allocateBlock(call, allocate);
+    const queryNope = pointers.queryNope + 4 * queryStart * heads * nopeDim;
+    const queryRope = pointers.queryRope + 4 * queryStart * heads * ropeDim;
+    const keyStride = keyUpHeads ? keyUpHeads * nopeDim : rank;
+    const valueStride = valueUpHeads ? valueUpHeads * valueDim : rank;
+    for (let start = firstSeen(sequence, window); start < length; start += EXPANDED_ROWS) {
+      const end = Math.min(length, start + EXPANDED_ROWS);
+      restore(call, block, sequence, start, end);
+      const range = { pages: block.page, pageTokens: EXPANDED_ROWS, base: start, start, end };
+      for (let head = 0; head < heads; head += count) {
+        const parts: LogitPart[] = [];
+        if (nopeDim > 0) {
+          const keys = block.keys + 4 * Math.floor(head / keyGroup) * nopeDim;
+          parts.push({ query: queryNope, keys, width: nopeDim, stride: keyStride });
+        }
+        if (ropeDim > 0) {
+          const keys = block.ropeKeys;
+          parts.push({ query: queryRope, keys, width: ropeDim, stride: ropeDim });
+        }
+        const values = block.values + 4 * Math.floor(head / valueGroup) * valueDim;
+        state.visit(local, { first: head, count }, parts, { values, stride: valueStride }, range);
+      }
+    }
+    state.normalise(call.to + 4 * queryStart * heads * valueDim);
+  });
+}
+
+/** Memory for one block of restored rows. */
+interface Block {
+  readonly latents: Pointer;
+  readonly ropeKeys: Pointer;
+  readonly keys: Pointer;
+  readonly values: Pointer;
+  /** A page table of one entry: page 0. */
+  readonly page: Pointer;
+}
+
+function allocateBlock({ runtime, sizes }: Call, allocate: (bytes: number) => number): Block {
+  const { kvLoraRank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads } = sizes;
+  const rows = (width: number) => allocate(4 * EXPANDED_ROWS * width);
+  const latents = rows(kvLoraRank);
+  return {
+    latents,
+    ropeKeys: rows(ropeDim),
+    keys: keyUpHeads ? rows(keyUpHeads * nopeDim) : latents,
+    values: valueUpHeads ? rows(valueUpHeads * valueDim) : latents,
+    page: placeIntegers(runtime.memory, allocate(4), Int32Array.of(0)),
+  };
+}
+
+/** Gathers the rows `start … end - 1` of a sequence and multiplies them by the up-projections. */
+function restore(
+  { runtime, input, sizes, pointers }: Call,
+  block: Block,
+  { pages }: AttentionSequence,
+  start: number,
+  end: number,
+): void {
+  const { pageTokens } = input.latents;
+  const { kvLoraRank, ropeDim } = sizes;
+  const { bytes } = runtime.memory;
+  const copy = (
+    from: Pointer,
+    to: Pointer,
+    width: number,
+    slot: number,
+    row: number,
+    n: number,
+  ) => {
+    const source = from + 4 * slot * width;
+    bytes.copyWithin(to + 4 * row * width, source, source + 4 * n * width);
+  };
+  for (let n = start; n < end;) {
+    const offset = n % pageTokens;
+    const rows = Math.min(pageTokens - offset, end - n);
+    const slot = pages[Math.floor(n / pageTokens)]! * pageTokens + offset;
+    copy(pointers.latents, block.latents, kvLoraRank, slot, n - start, rows);
+    if (ropeDim > 0) copy(pointers.ropeKeys, block.ropeKeys, ropeDim, slot, n - start, rows);
+    n += rows;
+  }
+  const x = { pointer: block.latents, tokens: end - start };
+  if (pointers.keyUp) multiply(runtime, pointers.keyUp, x, { pointer: block.keys });
+  if (pointers.valueUp) multiply(runtime, pointers.valueUp, x, { pointer: block.values });
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
