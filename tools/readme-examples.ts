@@ -17,8 +17,6 @@ export function readmeExamples(): Plugin {
     enforce: "pre",
     resolveId: (id) => (id.endsWith(suffix) ? id : undefined),
     load: (id) =>
-      id.endsWith(suffix)
-        ? readmeExample(id.slice(0, -suffix.length) + "/README.md")
-        : undefined,
+      id.endsWith(suffix) ? readmeExample(id.slice(0, -suffix.length) + "/README.md") : undefined,
   };
 }

@@ -63,7 +63,9 @@ export class CalibrationRunner {
     const moments = new Moments(hiddenSize);
     for (const { states } of stream.batches) {
       this.signal?.throwIfAborted();
-      moments.add(await this.take(this.device.scope(() => layer.attentionInput(this.upload(states)))));
+      moments.add(
+        await this.take(this.device.scope(() => layer.attentionInput(this.upload(states)))),
+      );
     }
     return moments.augmented();
   }

@@ -64,7 +64,12 @@ describe("exact method", () => {
 describe("transmla method", () => {
   it("changes nothing while every rotation is exact and nothing is compressed", async () => {
     // F = C = 1 with one kept pair per frequency loses only components beyond the first of each frequency.
-    const { files, latent } = await converted("llama", { method: "transmla", kvLoraRank: 24, ropeDim: 8, freqFold: 1 });
+    const { files, latent } = await converted("llama", {
+      method: "transmla",
+      kvLoraRank: 24,
+      ropeDim: 8,
+      freqFold: 1,
+    });
     const ids = tokens(70, files.config.vocabSize, 9);
     const a = await logitsOf(files, ids);
     const b = await logitsOf(latent, ids);
@@ -73,6 +78,9 @@ describe("transmla method", () => {
   it.each(["llama", "llama-bias", "qwen2", "mixtral"])("auto %s", async (family) => {
     const { files, latent, report } = await converted(family, { method: "transmla", keep: 0.5 });
     const ids = tokens(70, files.config.vocabSize, 9);
-    console.log(JSON.stringify(report), largestDifference(await logitsOf(files, ids), await logitsOf(latent, ids)));
+    console.log(
+      JSON.stringify(report),
+      largestDifference(await logitsOf(files, ids), await logitsOf(latent, ids)),
+    );
   });
 });

@@ -1,11 +1,6 @@
 import type { Device } from "@transmla/kernels";
 import { attentionPrefix, type LatentAttentionConfig } from "@transmla/models";
-import {
-  encodeFromF32,
-  formatJson,
-  ShardedWriter,
-  type WritableFolder,
-} from "@transmla/tensor-io";
+import { encodeFromF32, formatJson, ShardedWriter, type WritableFolder } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
 import { nativeConfig } from "./formats/native";
 import type { EncodedTensor } from "./memory-checkpoint";
@@ -59,7 +54,10 @@ const PIECE_BYTES = 8 << 20;
  *
  * @throws ConversionError `CalibrationTooShort`, `NonFiniteWeight`, `OutputExists`; TensorIoError; the signal's reason
  */
-export async function convert(plan: ConversionPlan, options: ConvertOptions): Promise<ConversionReport> {
+export async function convert(
+  plan: ConversionPlan,
+  options: ConvertOptions,
+): Promise<ConversionReport> {
   const started = performance.now();
   const calibration = options.calibration ?? [];
   checkCalibration(plan, calibration);
@@ -79,7 +77,8 @@ export async function convert(plan: ConversionPlan, options: ConvertOptions): Pr
     });
     const { configs, layers } = await writeTensors(plan, converter, writer, report, options.signal);
     await writer.finish();
-    for (const [name, bytes] of options.extraFiles ?? []) await writeFile(options.output, name, bytes);
+    for (const [name, bytes] of options.extraFiles ?? [])
+      await writeFile(options.output, name, bytes);
     await writeFile(options.output, "config.json", configBytes(plan, configs));
     const { freqFold } = converter;
     return {
@@ -165,7 +164,9 @@ async function copyTensor(
     const bytes =
       source.dtype === dtype
         ? await checkpoint.readBytes(name, slice)
-        : encodeFromF32(await checkpoint.read(name, { as: "f32", ...slice }), dtype, { tensor: name });
+        : encodeFromF32(await checkpoint.read(name, { as: "f32", ...slice }), dtype, {
+            tensor: name,
+          });
     await writer.write(name, bytes);
   }
 }

@@ -1,4 +1,12 @@
-import { matrix, multiply, multiplyTransposedLeft, rowSlice, columnSlice, svd, type Matrix } from "@transmla/low-rank";
+import {
+  matrix,
+  multiply,
+  multiplyTransposedLeft,
+  rowSlice,
+  columnSlice,
+  svd,
+  type Matrix,
+} from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import { exactLatent } from "./methods/exact";
 import { stackRows } from "./methods/joint-compression";
@@ -86,31 +94,40 @@ describe("grouped and latent attention with the same cache", () => {
     { ropeDim: 4, seed: 2 },
     // As much for rotated keys as in the exact construction: the latent still serves keys and values.
     { ropeDim: cache / 2, seed: 3 },
-  ])("random latent attention with ropeDim $ropeDim needs more cache as grouped attention", ({ ropeDim, seed }) => {
-    const kvLoraRank = cache - ropeDim;
-    const ranks = latentRanks({
-      heads,
-      queryNope: randomMatrix(heads * headDim, hidden, seed),
-      queryRope: randomMatrix(heads * ropeDim, hidden, seed + 10),
-      keyUp: randomMatrix(heads * headDim, kvLoraRank, seed + 20),
-      ropeKey: randomMatrix(ropeDim, hidden, seed + 30),
-      latent: randomMatrix(kvLoraRank, hidden, seed + 40),
-      valueUp: randomMatrix(heads * headDim, kvLoraRank, seed + 50),
-      upHeads: heads,
-      output: randomMatrix(hidden, heads * headDim, seed + 60),
-    });
-    expect(ranks.values).toBe(kvLoraRank);
-    expect(ranks.keys).toBe(kvLoraRank + ropeDim);
-    expect(ranks.keys + ranks.values).toBeGreaterThan(cache);
-  });
+  ])(
+    "random latent attention with ropeDim $ropeDim needs more cache as grouped attention",
+    ({ ropeDim, seed }) => {
+      const kvLoraRank = cache - ropeDim;
+      const ranks = latentRanks({
+        heads,
+        queryNope: randomMatrix(heads * headDim, hidden, seed),
+        queryRope: randomMatrix(heads * ropeDim, hidden, seed + 10),
+        keyUp: randomMatrix(heads * headDim, kvLoraRank, seed + 20),
+        ropeKey: randomMatrix(ropeDim, hidden, seed + 30),
+        latent: randomMatrix(kvLoraRank, hidden, seed + 40),
+        valueUp: randomMatrix(heads * headDim, kvLoraRank, seed + 50),
+        upHeads: heads,
+        output: randomMatrix(hidden, heads * headDim, seed + 60),
+      });
+      expect(ranks.values).toBe(kvLoraRank);
+      expect(ranks.keys).toBe(kvLoraRank + ropeDim);
+      expect(ranks.keys + ranks.values).toBeGreaterThan(cache);
+    },
+  );
 
   it("the part that no grouped attention of this cache reaches is large", () => {
     // Eckart-Young: with w numbers for keys, at least the energy beyond the w leading singular values is lost, and likewise
     // for values. Even the best split of the cache loses 3 % of one of the two.
     const ropeDim = 8;
     const kvLoraRank = cache - ropeDim;
-    const keys = multiply(randomMatrix(heads * headDim, kvLoraRank, 7), randomMatrix(kvLoraRank, hidden, 8));
-    const values = multiply(randomMatrix(heads * headDim, kvLoraRank, 9), randomMatrix(kvLoraRank, hidden, 10));
+    const keys = multiply(
+      randomMatrix(heads * headDim, kvLoraRank, 7),
+      randomMatrix(kvLoraRank, hidden, 8),
+    );
+    const values = multiply(
+      randomMatrix(heads * headDim, kvLoraRank, 9),
+      randomMatrix(kvLoraRank, hidden, 10),
+    );
     const losses = Array.from({ length: cache + 1 }, (_, width) =>
       Math.max(lostEnergy(keys, width), lostEnergy(values, cache - width)),
     );

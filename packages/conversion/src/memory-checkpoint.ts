@@ -1,4 +1,11 @@
-import { openSafetensors, bytesSource, memorySink, writeSafetensors, type Checkpoint, type SafetensorsDType } from "@transmla/tensor-io";
+import {
+  openSafetensors,
+  bytesSource,
+  memorySink,
+  writeSafetensors,
+  type Checkpoint,
+  type SafetensorsDType,
+} from "@transmla/tensor-io";
 
 /** A tensor in the bytes in which it will be stored. */
 export interface EncodedTensor {

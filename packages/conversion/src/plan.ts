@@ -41,7 +41,10 @@ export interface ConversionPlan {
 export function planConversion(files: ModelFiles, options: ConversionOptions): ConversionPlan {
   const originals = files.config.layers.map(({ attention }) => {
     if (attention.kind === "gqa") return attention;
-    throw new ConversionError("AlreadyLatent", "The model already has latent attention; convert its original.");
+    throw new ConversionError(
+      "AlreadyLatent",
+      "The model already has latent attention; convert its original.",
+    );
   });
   const method = methods[options.method];
   const sizes = method.sizes(originals[0], options);
@@ -59,7 +62,10 @@ export function planConversion(files: ModelFiles, options: ConversionOptions): C
     sizes,
     config,
     tensors,
-    shards: planShards(tensors, options.maxShardBytes ? { maxShardBytes: options.maxShardBytes } : {}),
+    shards: planShards(
+      tensors,
+      options.maxShardBytes ? { maxShardBytes: options.maxShardBytes } : {},
+    ),
     cacheBefore: kvCacheNumbersPerToken(files.config),
     cacheAfter: kvCacheNumbersPerToken(config),
   };

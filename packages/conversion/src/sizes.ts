@@ -24,10 +24,13 @@ export function compressedSizes(
   const ropeDim =
     wantedRope ?? allowedRopeDims.findLast((dim) => dim <= budget / 2) ?? allowedRopeDims[0];
   if (!allowedRopeDims.includes(ropeDim)) {
-    throw invalid(`ropeDim ${ropeDim} is not possible for this model; possible: ${allowedRopeDims.join(", ")}.`, {
-      ropeDim,
-      allowedRopeDims,
-    });
+    throw invalid(
+      `ropeDim ${ropeDim} is not possible for this model; possible: ${allowedRopeDims.join(", ")}.`,
+      {
+        ropeDim,
+        allowedRopeDims,
+      },
+    );
   }
   const kvLoraRank = wantedRank ?? budget - ropeDim;
   const largest = before - ropeDim;

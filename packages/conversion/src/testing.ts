@@ -23,7 +23,11 @@ export function randomInputMoment(hidden: number, seed: number): Matrix {
   const inputs = randomMatrix(samples, hidden + 1, seed);
   for (let row = 0; row < samples; row++) inputs.data[row * (hidden + 1) + hidden] = 1;
   const moment = gram(transpose(inputs));
-  return matrix(moment.rows, moment.columns, moment.data.map((value) => value / samples));
+  return matrix(
+    moment.rows,
+    moment.columns,
+    moment.data.map((value) => value / samples),
+  );
 }
 
 export const smallAttention: GroupedAttentionConfig = {

@@ -63,7 +63,10 @@ export async function readGroupedWeights(
     query: await read("q_proj", heads * headDim),
     key: await read("k_proj", kvHeads * headDim),
     value: await read("v_proj", kvHeads * headDim),
-    output: await read("o_proj", checkpoint.tensors.get(`${attentionPrefix(layer)}o_proj.weight`)!.shape[0]),
+    output: await read(
+      "o_proj",
+      checkpoint.tensors.get(`${attentionPrefix(layer)}o_proj.weight`)!.shape[0],
+    ),
   };
 }
 
@@ -98,7 +101,8 @@ export function latentTensors(weights: LatentWeights, prefix: string): NamedTens
   const { config } = weights;
   const tensors: NamedTensor[] = [];
   const plain = (name: string, m: Matrix | undefined) => {
-    if (m) tensors.push({ name: `${prefix}${name}.weight`, shape: [m.rows, m.columns], values: m.data });
+    if (m)
+      tensors.push({ name: `${prefix}${name}.weight`, shape: [m.rows, m.columns], values: m.data });
   };
   const augmented = (name: string, m: Matrix | undefined, bias: boolean) => {
     if (!m) return;

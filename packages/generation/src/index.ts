@@ -1,4 +1,32 @@
 export { GenerationError, generationErrors, type GenerationErrorCode } from "./errors";
+export {
+  generate,
+  Generation,
+  type GenerateOptions,
+  type GenerationSummary,
+} from "./generate";
+export { Random } from "./random";
+export {
+  applyTemperature,
+  filterLogits,
+  keepMinP,
+  keepTopK,
+  keepTopP,
+  largest,
+  penaliseRepetition,
+  pick,
+  Sampler,
+  softmax,
+  type SamplingOptions,
+} from "./sampling";
+export { StopMatcher } from "./stop-matcher";
+export {
+  generateText,
+  streamText,
+  TextStream,
+  type StreamTextOptions,
+  type TextPiece,
+} from "./stream-text";
 export { tokenizerJsonFromGguf, type GgufMetadata, type TokenizerFiles } from "./tokenizer/gguf";
 export { loadTokenizer, type TokenizerOrigin } from "./tokenizer/load-tokenizer";
 export { StreamDecoder, type StreamDecoderOptions } from "./tokenizer/stream-decoder";

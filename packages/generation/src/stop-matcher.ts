@@ -1,5 +1,13 @@
 import { GenerationError } from "./errors";
 
+/** Throws GenerationError `InvalidOption` for an empty stop string. */
+export function checkStops(stops: readonly string[]): readonly string[] {
+  if (stops.every((stop) => typeof stop === "string" && stop !== "")) return stops;
+  throw new GenerationError("InvalidOption", "stop must be a list of strings that are not empty.", {
+    option: "stop",
+  });
+}
+
 /**
  * Finds the first of several stop strings in text that arrives in pieces. Text that may be the beginning of one is held
  * back. Which one is first does not depend on where the pieces end: the one that is complete first, and of those that end
@@ -8,13 +16,8 @@ import { GenerationError } from "./errors";
 export class StopMatcher {
   private held = "";
 
-  /** Throws GenerationError `InvalidOption` for an empty stop string. */
-  constructor(private readonly stops: readonly string[]) {
-    if (stops.every((stop) => typeof stop === "string" && stop !== "")) return;
-    throw new GenerationError("InvalidOption", "stop must be a list of strings that are not empty.", {
-      option: "stop",
-    });
-  }
+  /** `stops` as `checkStops` accepts them. */
+  constructor(private readonly stops: readonly string[]) {}
 
   /** Text that is certain not to belong to a stop string, and whether one has been found; it and what follows are dropped. */
   push(piece: string): { readonly text: string; readonly found: boolean } {

@@ -1,7 +1,7 @@
 import type { Model } from "@transmla/models";
 import { generate, type GenerateOptions, type Generation, type GenerationSummary } from "./generate";
 import type { SamplingOptions } from "./sampling";
-import { StopMatcher } from "./stop-matcher";
+import { checkStops, StopMatcher } from "./stop-matcher";
 import { StreamDecoder } from "./tokenizer/stream-decoder";
 import type { Tokenizer } from "./tokenizer/tokenizer";
 
@@ -57,16 +57,17 @@ export async function generateText(
 /** Made by `streamText`. Each iteration generates anew. */
 export class TextStream implements AsyncIterable<TextPiece> {
   private readonly prompt: Int32Array;
+  private readonly stops: readonly string[];
   private readonly generation: Generation;
   private stopped = false;
 
   constructor(
     model: Model,
     private readonly tokenizer: Tokenizer,
-    private readonly options: StreamTextOptions,
+    options: StreamTextOptions,
   ) {
     const { prompt, stop = [] } = options;
-    new StopMatcher(stop);
+    this.stops = checkStops(stop);
     this.prompt = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
     this.generation = generate(model, { ...options, promptTokens: this.prompt, sampling: options });
   }
@@ -79,7 +80,7 @@ export class TextStream implements AsyncIterable<TextPiece> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TextPiece, void, undefined> {
     this.stopped = false;
-    const matcher = new StopMatcher(this.options.stop ?? []);
+    const matcher = new StopMatcher(this.stops);
     const context = this.prompt;
     const decoder = new StreamDecoder(this.tokenizer, { skipSpecialTokens: true, context });
     for await (const tokenId of this.generation) {

@@ -9,11 +9,16 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const wasmPath = "src/cpu/generated/simd128.wasm";
 const generatedPath = join(root, "src/cpu/generated/simd128.ts");
 
+const options = `--runtime stub --importMemory --enable simd --use abort= -O3 --noAssert`.split(
+  " ",
+);
 const { error, stderr } = await asc.main([
   "src/assembly/index.ts",
-  ...["--baseDir", root, "--outFile", wasmPath],
-  ...["--runtime", "stub", "--importMemory", "--enable", "simd", "--use", "abort="],
-  ...["-O3", "--noAssert"],
+  "--baseDir",
+  root,
+  "--outFile",
+  wasmPath,
+  ...options,
 ]);
 if (error) {
   process.stderr.write(stderr.toString());

@@ -19,8 +19,15 @@ function codeOf(action: () => unknown): string {
 
 describe("PagedCache", () => {
   it("counts numbers per token over layers and planes", () => {
-    const planes = [{ name: "keys", width: 6 }, { name: "values", width: 4 }];
-    const cache = new PagedCache(referenceDevice(), { layers: [planes, planes], capacity: 10, pageTokens: 4 });
+    const planes = [
+      { name: "keys", width: 6 },
+      { name: "values", width: 4 },
+    ];
+    const cache = new PagedCache(referenceDevice(), {
+      layers: [planes, planes],
+      capacity: 10,
+      pageTokens: 4,
+    });
     expect(cache.numbersPerToken).toBe(20);
     // Ten tokens need three pages of four.
     expect(cache.freeTokens).toBe(12);

@@ -87,9 +87,13 @@ export class PagedCache {
 
 function positiveInteger(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 1) {
-    throw new LatentCacheError("InvalidArgument", `${name} must be a positive integer, got ${value}.`, {
-      [name]: value,
-    });
+    throw new LatentCacheError(
+      "InvalidArgument",
+      `${name} must be a positive integer, got ${value}.`,
+      {
+        [name]: value,
+      },
+    );
   }
   return value;
 }

@@ -132,11 +132,9 @@ function completeRows(rows: ComplexMatrix, values: Float64Array): void {
       rows.im.fill(0, i * n, (i + 1) * n);
       rows.re[i * n + candidate] = 1;
       candidate += 1;
-      for (let pass = 0; pass < 2; pass += 1) {
-        for (let j = 0; j < i; j += 1) removeComponent(rows, j, i);
-      }
+      for (let j = 0; j < i; j += 1) removeComponent(rows, j, i);
       const norm = Math.sqrt(squaredNorm(rows, i));
-      // The candidates not tried yet always hold one this far from the rows so far.
+      // Far enough that nothing cancelled; the candidates not tried yet always hold such a one.
       if (norm > 0.5 / Math.sqrt(n)) {
         scale(rows.re, i * n, n, 1 / norm);
         scale(rows.im, i * n, n, 1 / norm);

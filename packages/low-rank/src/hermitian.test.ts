@@ -139,6 +139,11 @@ describe("complexSvd", () => {
     );
   });
 
+  it("completes u around columns that no unit vector is orthogonal to", () => {
+    const m = complexMatrix(3, 3, [0.6, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0.8, 0, 0, 0, 0, 0]);
+    expect([...checkSvd(m).values]).toEqual([expect.closeTo(1, 14), 0, 0]);
+  });
+
   it("calls zero what is too small to square", () => {
     const factors = Float64Array.from({ length: 10 }, (_, i) => 10 ** (-30 * i));
     const { values } = checkSvd(scaleComplexColumns(randomComplex(12, 10, 3), factors));

@@ -80,6 +80,14 @@ describe("svd", () => {
     checkDecomposition(matrix(40, 40));
   });
 
+  it("keeps the energy through thousands of rotations", () => {
+    const m = multiply(randomMatrix(200, 100, 8), randomMatrix(100, 200, 9));
+    const { values, v } = checkDecomposition(m);
+    const energy = values.reduce((sum, value) => sum + value * value, 0);
+    expect(Math.abs(energy / frobeniusNorm(m) ** 2 - 1)).toBeLessThan(2e-15);
+    expect(orthogonality(v)).toBeLessThan(1e-14);
+  });
+
   it("keeps columns that are graded over 28 decades, each to its own digits", () => {
     // Orthogonal columns q_i d_i: the singular values are the d_i.
     const q = svd(randomMatrix(60, 50, 3)).u;

@@ -108,14 +108,11 @@ function completeRows(rows: Float64Array, values: Float64Array, n: number, lengt
       rows.fill(0, own, own + length);
       rows[own + candidate] = 1;
       candidate += 1;
-      // Twice: one pass of Gram-Schmidt leaves what cancellation hides.
-      for (let pass = 0; pass < 2; pass += 1) {
-        for (let j = 0; j < i; j += 1) {
-          axpy(-dot(rows, j * length, rows, own, n), rows, j * length, rows, own, n);
-        }
+      for (let j = 0; j < i; j += 1) {
+        axpy(-dot(rows, j * length, rows, own, n), rows, j * length, rows, own, n);
       }
       const norm = Math.sqrt(dot(rows, own, rows, own, n));
-      // The candidates not tried yet always hold one this far from the rows so far.
+      // Far enough that nothing cancelled; the candidates not tried yet always hold such a one.
       if (norm > 0.5 / Math.sqrt(n)) {
         scale(rows, own, length, 1 / norm);
         break;

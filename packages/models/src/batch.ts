@@ -42,7 +42,10 @@ export function appendBatch(
     let row = 0;
     for (const [index, { sequence, tokens }] of steps.entries()) {
       ids.set(tokens, row);
-      positions.set(Int32Array.from(tokens, (_, t) => sequence.length + t), row);
+      positions.set(
+        Int32Array.from(tokens, (_, t) => sequence.length + t),
+        row,
+      );
       slots.set(sequence.append(tokens.length), row);
       const { length, pages } = sequence;
       sequences.push({ queryStart: row, queryCount: tokens.length, length, pages });

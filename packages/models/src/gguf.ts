@@ -62,7 +62,9 @@ export function ggufAsHuggingFace(
 ): { configJson: JsonObject; checkpoint: Checkpoint } {
   const name = gguf.values.get("general.architecture");
   const architecture =
-    typeof name === "string" && Object.hasOwn(architectures, name) ? architectures[name] : undefined;
+    typeof name === "string" && Object.hasOwn(architectures, name)
+      ? architectures[name]
+      : undefined;
   if (typeof name !== "string" || !architecture) {
     throw new ModelsError(
       "UnsupportedModel",
@@ -121,10 +123,14 @@ function rotaryHeads(gguf: GgufCheckpoint, architecture: string, file: string): 
   const count = (key: string, fallback?: number): number => {
     const value = Number(gguf.values.get(`${architecture}.${key}`) ?? fallback);
     if (Number.isSafeInteger(value) && value > 0) return value;
-    throw new ModelsError("InvalidConfig", `${file}: ${architecture}.${key} must be a positive integer.`, {
-      file,
-      key,
-    });
+    throw new ModelsError(
+      "InvalidConfig",
+      `${file}: ${architecture}.${key} must be a positive integer.`,
+      {
+        file,
+        key,
+      },
+    );
   };
   const query = count("attention.head_count");
   return { query, key: count("attention.head_count_kv", query) };

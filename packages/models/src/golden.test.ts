@@ -3,7 +3,7 @@ import { referenceDevice, type Device } from "@transmla/kernels";
 import { fileSource, folder, openSafetensors } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { loadModel } from "./load";
-import { openModel } from "./open-model";
+import { openModel, type ModelFiles } from "./open-model";
 
 // Made by tools/golden/families.py with Hugging Face transformers.
 const golden = (path: string) => fileURLToPath(new URL(`../golden/${path}`, import.meta.url));
@@ -27,23 +27,37 @@ const devices: readonly { name: string; make: () => Promise<Device>; tolerance: 
 
 describe.each(devices)("golden logits on the $name device", ({ make, tolerance }) => {
   it.each(families)("%s", async (family) => {
-    const device = await make();
     const files = await openModel(folder(golden(family)));
-    const model = await loadModel(files, device);
-    const values = await openSafetensors(await fileSource(golden(`${family}/golden.safetensors`)));
-    for (const prefix of ["", "long."]) {
-      const ids = Int32Array.from(await values.read(`${prefix}input_ids`, { as: "f32" }));
-      const expected = await values.read(`${prefix}logits`, { as: "f32" });
-      const cache = model.createCache({ capacity: ids.length });
-      const logits = model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all");
-      expect(relativeError(await device.read(logits), expected)).toBeLessThan(tolerance);
-      cache.destroy();
-    }
-    await values.close();
-    await files.close();
-    device.destroy();
+    await expectGoldenLogits(files, family, await make(), tolerance);
+  });
+
+  // The same weights as llama.cpp stores them, made by tools/golden/gguf_models.py.
+  it.each(["llama", "qwen2"])("%s from GGUF", async (family) => {
+    const files = await openModel(await fileSource(golden(`${family}/model.gguf`)));
+    await expectGoldenLogits(files, family, await make(), tolerance);
   });
 });
+
+async function expectGoldenLogits(
+  files: ModelFiles,
+  family: string,
+  device: Device,
+  tolerance: number,
+): Promise<void> {
+  const model = await loadModel(files, device);
+  const values = await openSafetensors(await fileSource(golden(`${family}/golden.safetensors`)));
+  for (const prefix of ["", "long."]) {
+    const ids = Int32Array.from(await values.read(`${prefix}input_ids`, { as: "f32" }));
+    const expected = await values.read(`${prefix}logits`, { as: "f32" });
+    const cache = model.createCache({ capacity: ids.length });
+    const logits = model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all");
+    expect(relativeError(await device.read(logits), expected)).toBeLessThan(tolerance);
+    cache.destroy();
+  }
+  await values.close();
+  await files.close();
+  device.destroy();
+}
 
 /** Largest difference over the largest magnitude. */
 function relativeError(actual: Float32Array, expected: Float32Array): number {

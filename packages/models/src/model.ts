@@ -50,7 +50,8 @@ export class Model {
     const batch = appendBatch(steps, this.config);
     try {
       const { ids, lastRows, ...context } = batch;
-      const reach = batch.positions.reduce((longest, position) => Math.max(longest, position), 0) + 1;
+      const reach =
+        batch.positions.reduce((longest, position) => Math.max(longest, position), 0) + 1;
       const ropes = this.config.layers.map(({ attention }) =>
         this.rope.covering(attention.frequencies, reach),
       );

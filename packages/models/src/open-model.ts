@@ -71,14 +71,21 @@ async function checked(checkpoint: Checkpoint, check: () => ModelFiles): Promise
 
 async function readConfig(folder: ModelFolder): Promise<JsonObject> {
   if (!(await folder.has("config.json"))) {
-    throw new ModelsError("MissingConfig", `${folder.name} has no config.json; is it a model folder?`, {
-      folder: folder.name,
-    });
+    throw new ModelsError(
+      "MissingConfig",
+      `${folder.name} has no config.json; is it a model folder?`,
+      {
+        folder: folder.name,
+      },
+    );
   }
   const file = await folder.open("config.json");
   try {
     if (file.size > MAX_CONFIG_BYTES) {
-      throw new ModelsError("InvalidConfig", `config.json has ${file.size} bytes; no config is that large.`);
+      throw new ModelsError(
+        "InvalidConfig",
+        `config.json has ${file.size} bytes; no config is that large.`,
+      );
     }
     const json = parseStrictJson(await file.read(0, file.size), { file: "config.json" });
     if (json instanceof Map) return json;

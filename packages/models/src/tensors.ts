@@ -80,7 +80,11 @@ function feedForwardTensors(
 ): TensorSpec[] {
   const { intermediateSize: inner } = feedForward;
   if (feedForward.kind === "gated") {
-    const shapes = { gate_proj: [inner, hiddenSize], up_proj: [inner, hiddenSize], down_proj: [hiddenSize, inner] };
+    const shapes = {
+      gate_proj: [inner, hiddenSize],
+      up_proj: [inner, hiddenSize],
+      down_proj: [hiddenSize, inner],
+    };
     return Object.entries(shapes).flatMap(([name, shape]) => [
       { name: `${prefix}mlp.${name}.weight`, shape },
       ...(feedForward.bias ? [{ name: `${prefix}mlp.${name}.bias`, shape: [shape[0]] }] : []),
@@ -94,7 +98,10 @@ function feedForwardTensors(
       { name: `${at}w2.weight`, shape: [hiddenSize, inner] },
     ];
   });
-  const router = { name: `${prefix}block_sparse_moe.gate.weight`, shape: [feedForward.experts, hiddenSize] };
+  const router = {
+    name: `${prefix}block_sparse_moe.gate.weight`,
+    shape: [feedForward.experts, hiddenSize],
+  };
   return [router, ...experts.flat()];
 }
 
@@ -108,10 +115,14 @@ export function checkTensors(config: ModelConfig, checkpoint: Checkpoint): void 
   for (const { name, shape } of wanted.values()) {
     const found = checkpoint.tensors.get(name);
     if (!found) {
-      throw new ModelsError("MissingTensor", `Tensor ${name} [${shape}] is missing from the checkpoint.`, {
-        tensor: name,
-        expected: shape,
-      });
+      throw new ModelsError(
+        "MissingTensor",
+        `Tensor ${name} [${shape}] is missing from the checkpoint.`,
+        {
+          tensor: name,
+          expected: shape,
+        },
+      );
     }
     if (found.shape.length !== shape.length || found.shape.some((size, i) => size !== shape[i])) {
       throw new ModelsError(

@@ -25,13 +25,13 @@ export class WeightLoader {
     const rowBytes = storage ? byteLength / rows : columns * 4;
     const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
     this.loaded.push(weight);
-      for (let first = 0; first < rows; first += step) {
-        const slice = { rows: [first, Math.min(rows, first + step)] as const, ...this.abort() };
-        const bytes = storage
-          ? await this.checkpoint.readBytes(name, slice)
-          : new Uint8Array((await this.checkpoint.read(name, { as: "f32", ...slice })).buffer);
-        this.device.writeRows(weight, first, bytes);
-      }
+    for (let first = 0; first < rows; first += step) {
+      const slice = { rows: [first, Math.min(rows, first + step)] as const, ...this.abort() };
+      const bytes = storage
+        ? await this.checkpoint.readBytes(name, slice)
+        : new Uint8Array((await this.checkpoint.read(name, { as: "f32", ...slice })).buffer);
+      this.device.writeRows(weight, first, bytes);
+    }
     return weight;
   }
 
@@ -47,7 +47,9 @@ export class WeightLoader {
   async projection(name: string): Promise<Projection> {
     const weight = await this.matrix(`${name}.weight`);
     const bias = `${name}.bias`;
-    return this.checkpoint.tensors.has(bias) ? { weight, bias: await this.vector(bias) } : { weight };
+    return this.checkpoint.tensors.has(bias)
+      ? { weight, bias: await this.vector(bias) }
+      : { weight };
   }
 
   /** The projection, or nothing when the model has none of that name. */

@@ -88,23 +88,23 @@ describe.each<[string, () => Promise<WritableFolder>]>([
   });
 });
 
-describe.skipIf(process.platform === "win32")("links", () => {
-  async function hubCache() {
-    const root = await temporaryFolder();
-    const [blobs, snapshot] = [
-      join(root, "models--a--b", "blobs"),
-      join(root, "models--a--b", "snapshots", "rev"),
-    ];
-    const foreign = join(root, "models--c--d", "blobs");
-    await Promise.all([blobs, snapshot, foreign].map((path) => mkdir(path, { recursive: true })));
-    await Promise.all([
-      writeFile(join(blobs, "hash"), bytes),
-      writeFile(join(foreign, "hash"), bytes),
-    ]);
-    await writeFile(join(root, "secret"), bytes);
-    return { root, snapshot, files: folder(snapshot) };
-  }
+async function hubCache() {
+  const root = await temporaryFolder();
+  const [blobs, snapshot] = [
+    join(root, "models--a--b", "blobs"),
+    join(root, "models--a--b", "snapshots", "rev"),
+  ];
+  const foreign = join(root, "models--c--d", "blobs");
+  await Promise.all([blobs, snapshot, foreign].map((path) => mkdir(path, { recursive: true })));
+  await Promise.all([
+    writeFile(join(blobs, "hash"), bytes),
+    writeFile(join(foreign, "hash"), bytes),
+  ]);
+  await writeFile(join(root, "secret"), bytes);
+  return { root, snapshot, files: folder(snapshot) };
+}
 
+describe.skipIf(process.platform === "win32")("links", () => {
   test("the layout of the Hugging Face cache loads", async () => {
     const { snapshot, files } = await hubCache();
     await symlink("../../blobs/hash", join(snapshot, "model.safetensors"));

@@ -96,14 +96,16 @@ test("SourceChanged: another size or another etag", async () => {
   await expectCode("SourceChanged", () => source.read(0, 1));
 });
 
+/** Answers any request with a range of the file and a body that may not fit it. */
+function partial(range: string, body: Uint8Array): Handler {
+  return (_, response) =>
+    response.writeHead(206, { "content-range": `bytes ${range}/1000` }).end(body);
+}
+
 test("ReadFailed: an error status, another range, too few or too many bytes", async () => {
   let answer: Handler = ranges(content);
   const url = await serve((request, response) => answer(request, response));
   const source = await urlSource(url);
-  const partial = (range: string, body: Uint8Array): Handler => {
-    return (_, response) =>
-      response.writeHead(206, { "content-range": `bytes ${range}/1000` }).end(body);
-  };
   answer = (_, response) => response.writeHead(500).end();
   await expectCode("ReadFailed", () => source.read(0, 10));
   answer = partial("1-10", content.subarray(1, 11));

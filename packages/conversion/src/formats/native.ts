@@ -1,4 +1,8 @@
-import { NATIVE_FORMAT_VERSION, NATIVE_MODEL_TYPE, type LatentAttentionConfig } from "@transmla/models";
+import {
+  NATIVE_FORMAT_VERSION,
+  NATIVE_MODEL_TYPE,
+  type LatentAttentionConfig,
+} from "@transmla/models";
 import { JsonNumber, type JsonObject, type JsonValue } from "@transmla/tensor-io";
 
 /**

@@ -32,7 +32,10 @@ export function exactConfig(original: GroupedAttentionConfig): LatentAttentionCo
  * `a(i) = floor(i * kvHeads / heads)` of the rotated key and is zero elsewhere, its value up-projection selects block `a(i)`.
  * Weights are moved, never multiplied, so no precision is lost.
  */
-export function exactLatent(weights: GroupedWeights, original: GroupedAttentionConfig): LatentWeights {
+export function exactLatent(
+  weights: GroupedWeights,
+  original: GroupedAttentionConfig,
+): LatentWeights {
   const { heads, kvHeads, headDim } = original;
   const config = exactConfig(original);
   const width = kvHeads * headDim;

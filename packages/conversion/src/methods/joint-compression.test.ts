@@ -7,7 +7,11 @@ const hidden = 12;
 const moment = randomInputMoment(hidden, 2);
 
 function subtract(a: Matrix, b: Matrix): Matrix {
-  return matrix(a.rows, a.columns, a.data.map((value, i) => value - b.data[i]));
+  return matrix(
+    a.rows,
+    a.columns,
+    a.data.map((value, i) => value - b.data[i]),
+  );
 }
 
 /** `E|(a - b) x~|^2` */
@@ -21,7 +25,9 @@ describe("jointCompression", () => {
     const keys = multiply(randomMatrix(10, 3, 5), latent);
     const values = multiply(randomMatrix(6, 3, 6), latent);
     const { down, keyUp, valueUp, keptEnergy } = jointCompression(keys, values, moment, 3);
-    expect(error(multiply(keyUp, down), keys)).toBeLessThan(1e-18 * error(keys, multiply(keys, matrix(13, 13))));
+    expect(error(multiply(keyUp, down), keys)).toBeLessThan(
+      1e-18 * error(keys, multiply(keys, matrix(13, 13))),
+    );
     expect(error(multiply(valueUp, down), values)).toBeLessThan(1e-18);
     expect(keptEnergy).toBeCloseTo(1, 12);
   });
@@ -29,7 +35,11 @@ describe("jointCompression", () => {
   it("is not swayed by the scale of the keys: balance gives both their share", () => {
     const keys = randomMatrix(10, hidden + 1, 7);
     const values = randomMatrix(6, hidden + 1, 8);
-    const large = matrix(10, hidden + 1, keys.data.map((value) => 1000 * value));
+    const large = matrix(
+      10,
+      hidden + 1,
+      keys.data.map((value) => 1000 * value),
+    );
     const plain = jointCompression(keys, values, moment, 5);
     const scaled = jointCompression(large, values, moment, 5);
     const valueError = error(multiply(plain.valueUp, plain.down), values);
@@ -44,11 +54,16 @@ describe("jointCompression", () => {
     // Undo the balance to measure in the balanced metric.
     const norm = (m: Matrix) => {
       const form = symmetricForm(m, moment);
-      return Array.from({ length: m.rows }, (_, i) => Math.sqrt(form.data[i * (m.rows + 1)])).reduce((a, b) => a + b) / m.rows;
+      return (
+        Array.from({ length: m.rows }, (_, i) => Math.sqrt(form.data[i * (m.rows + 1)])).reduce(
+          (a, b) => a + b,
+        ) / m.rows
+      );
     };
     const ratio = norm(keys) / norm(values);
     const zero = (m: Matrix) => matrix(m.rows, m.columns);
-    const lost = error(multiply(keyUp, down), keys) / ratio ** 2 + error(multiply(valueUp, down), values);
+    const lost =
+      error(multiply(keyUp, down), keys) / ratio ** 2 + error(multiply(valueUp, down), values);
     const all = error(keys, zero(keys)) / ratio ** 2 + error(values, zero(values));
     expect(1 - lost / all).toBeCloseTo(keptEnergy, 10);
   });
@@ -78,7 +93,10 @@ describe("lowRankQuery", () => {
     const restored = multiply(basis, down);
     for (let row = 0; row < 16; row++) {
       for (let column = 0; column < hidden; column++) {
-        expect(restored.data[row * hidden + column]).toBeCloseTo(query.data[row * (hidden + 1) + column], 9);
+        expect(restored.data[row * hidden + column]).toBeCloseTo(
+          query.data[row * (hidden + 1) + column],
+          9,
+        );
       }
     }
   });

@@ -92,7 +92,8 @@ function meanRowNorm(rows: Matrix, inputMoment: Matrix): number {
   for (let row = 0; row < rows.rows; row++) {
     let square = 0;
     const start = row * rows.columns;
-    for (let i = 0; i < rows.columns; i++) square += rows.data[start + i] * products.data[start + i];
+    for (let i = 0; i < rows.columns; i++)
+      square += rows.data[start + i] * products.data[start + i];
     total += Math.sqrt(Math.max(0, square));
   }
   return total / rows.rows;

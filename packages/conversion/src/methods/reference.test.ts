@@ -105,11 +105,14 @@ describe("transmla against the reference implementation", () => {
 
     const golden = await openSafetensors(await fileSource(at("reference.safetensors")));
     const { checkpoint } = files;
-    const read = (name: string) => checkpoint.read(`model.layers.0.self_attn.${name}.weight`, { as: "f32" });
+    const read = (name: string) =>
+      checkpoint.read(`model.layers.0.self_attn.${name}.weight`, { as: "f32" });
     const key = (name: string) => `${setting.name}.${name}.0`;
     if (golden.tensors.has(key("rope_key_rows"))) {
       const expected = await golden.read(key("rope_key_rows"), { as: "f32" });
-      expect(pairDistance(await read("k_rope_proj"), expected, setting.qk_mqa_dim)).toBeLessThan(1e-5);
+      expect(pairDistance(await read("k_rope_proj"), expected, setting.qk_mqa_dim)).toBeLessThan(
+        1e-5,
+      );
     }
     // Where variance-free directions are among the kept ones (r > 64), the subspace is not determined.
     if (golden.tensors.has(key("latent_gram")) && setting.kv_lora_rank < 64) {
@@ -129,7 +132,9 @@ async function firstLatentGram(setting: Setting): Promise<Float32Array> {
   const decoder = await loadDecoderLayer(loader, files.config, 0);
   const embedding = await loader.matrix("model.embed_tokens.weight");
   const runner = new CalibrationRunner(device, files.config);
-  const stream = await runner.embed(await windows("calibration_ids"), (ids) => device.embedding(embedding, ids));
+  const stream = await runner.embed(await windows("calibration_ids"), (ids) =>
+    device.embedding(embedding, ids),
+  );
   const moment = await runner.inputMoment(stream, decoder);
   const weights = await readGroupedWeights(files.checkpoint, original, 0);
   const sizes = { ropeDim: setting.qk_mqa_dim, freqFold: setting.freqfold };
@@ -151,11 +156,21 @@ function distance(a: Float32Array, b: Float32Array): number {
 /** Distance of half-split rows from interleaved ones, when every pair may have its own sign. */
 function pairDistance(halfSplit: Float32Array, interleaved: Float32Array, ropeDim: number): number {
   const columns = halfSplit.length / ropeDim;
-  const row = (values: Float32Array, index: number) => values.subarray(index * columns, (index + 1) * columns);
+  const row = (values: Float32Array, index: number) =>
+    values.subarray(index * columns, (index + 1) * columns);
   const distances = Array.from({ length: ropeDim / 2 }, (_, pair) => {
     const ours = Float32Array.of(...row(halfSplit, pair), ...row(halfSplit, pair + ropeDim / 2));
-    const theirs = Float32Array.of(...row(interleaved, 2 * pair), ...row(interleaved, 2 * pair + 1));
-    return Math.min(distance(ours, theirs), distance(ours.map((value) => -value), theirs));
+    const theirs = Float32Array.of(
+      ...row(interleaved, 2 * pair),
+      ...row(interleaved, 2 * pair + 1),
+    );
+    return Math.min(
+      distance(ours, theirs),
+      distance(
+        ours.map((value) => -value),
+        theirs,
+      ),
+    );
   });
   return Math.max(...distances);
 }

@@ -1,4 +1,11 @@
-import { identity, matrix, multiply, symmetricForm, transpose, type Matrix } from "@transmla/low-rank";
+import {
+  identity,
+  matrix,
+  multiply,
+  symmetricForm,
+  transpose,
+  type Matrix,
+} from "@transmla/low-rank";
 import { ropeFrequencies } from "@transmla/models";
 import { describe, expect, it } from "vitest";
 import { randomInputMoment } from "../testing";
@@ -53,7 +60,12 @@ describe("roRope", () => {
   });
 
   it("commutes with RoPE when every frequency keeps a rotation of its own", () => {
-    const { rotation, frequencyIndex } = roRope(moment, { kvHeads, headDim, ropeDim: 8, freqFold: 1 });
+    const { rotation, frequencyIndex } = roRope(moment, {
+      kvHeads,
+      headDim,
+      ropeDim: 8,
+      freqFold: 1,
+    });
     const frequencies = ropeFrequencies(headDim, 10000);
     expect([...frequencyIndex]).toEqual([0, 1, 2, 3]);
     for (const position of [1, 7, 100]) {
@@ -72,7 +84,12 @@ describe("roRope", () => {
       spread.data[row * headDim + (row % headDim)] = factors[Math.floor(row / headDim)];
     }
     const keyMoment = symmetricForm(spread, randomInputMoment(headDim - 1, 3));
-    const { rotation, keptEnergy } = roRope(keyMoment, { kvHeads, headDim, ropeDim: 8, freqFold: 1 });
+    const { rotation, keptEnergy } = roRope(keyMoment, {
+      kvHeads,
+      headDim,
+      ropeDim: 8,
+      freqFold: 1,
+    });
     expect(keptEnergy).toBeCloseTo(1, 12);
     const rest = symmetricForm(matrix(width - 8, width, rotation.data.slice(8 * width)), keyMoment);
     expect(Math.max(...rest.data.map(Math.abs))).toBeLessThan(1e-12);
@@ -82,7 +99,9 @@ describe("roRope", () => {
     const { rotation, keptEnergy } = roRope(moment, { kvHeads, headDim, ropeDim: 8, freqFold: 1 });
     const rotated = symmetricForm(rotation, moment);
     const energy = (from: number, to: number) =>
-      Array.from({ length: to - from }, (_, i) => rotated.data[(from + i) * (width + 1)]).reduce((a, b) => a + b);
+      Array.from({ length: to - from }, (_, i) => rotated.data[(from + i) * (width + 1)]).reduce(
+        (a, b) => a + b,
+      );
     expect(energy(0, 8) / energy(0, width)).toBeCloseTo(keptEnergy, 12);
     // No single head holds as much as the leading component.
     expect(keptEnergy).toBeGreaterThan(1 / kvHeads);

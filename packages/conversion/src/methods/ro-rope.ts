@@ -71,10 +71,7 @@ export function roRope(keyMoment: Matrix, options: RoRopeOptions): RoRope {
 }
 
 /** Columns of the real parts of a group's components in the keys of all heads. */
-function groupMembers(
-  { kvHeads, headDim, freqFold }: RoRopeOptions,
-  group: number,
-): number[] {
+function groupMembers({ kvHeads, headDim, freqFold }: RoRopeOptions, group: number): number[] {
   return Array.from({ length: kvHeads }, (_, head) =>
     Array.from({ length: freqFold }, (_, f) => head * headDim + group * freqFold + f),
   ).flat();

@@ -34,7 +34,10 @@ export async function streamLoss(
     for (const { sequences, states } of stream.batches) {
       let row = 0;
       for (const tokens of sequences) {
-        const rows = states.subarray(row * config.hiddenSize, (row + tokens.length) * config.hiddenSize);
+        const rows = states.subarray(
+          row * config.hiddenSize,
+          (row + tokens.length) * config.hiddenSize,
+        );
         row += tokens.length;
         const logits = device.scope(() => {
           const x = device.tensor(rows, [tokens.length, config.hiddenSize]);

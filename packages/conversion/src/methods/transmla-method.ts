@@ -7,7 +7,11 @@ import {
   type GroupedAttentionConfig,
   type LatentAttentionConfig,
 } from "@transmla/models";
-import { CalibrationRunner, type AttentionUnderTest, type CalibrationStream } from "../calibration-stream";
+import {
+  CalibrationRunner,
+  type AttentionUnderTest,
+  type CalibrationStream,
+} from "../calibration-stream";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
 import { compressedSizes, invalid } from "../sizes";
 import { readGroupedWeights } from "../weights";
@@ -34,8 +38,13 @@ export const transmlaMethod: ConversionMethod = {
     }
     const { qLoraRank } = options;
     const queryRows = original.heads * headDim;
-    if (qLoraRank !== undefined && !(Number.isSafeInteger(qLoraRank) && qLoraRank >= 1 && qLoraRank <= queryRows)) {
-      throw invalid(`qLoraRank must lie between 1 and ${queryRows}, got ${qLoraRank}.`, { qLoraRank });
+    if (
+      qLoraRank !== undefined &&
+      !(Number.isSafeInteger(qLoraRank) && qLoraRank >= 1 && qLoraRank <= queryRows)
+    ) {
+      throw invalid(`qLoraRank must lie between 1 and ${queryRows}, got ${qLoraRank}.`, {
+        qLoraRank,
+      });
     }
     return { ...sizes, freqFold, qLoraRank };
   },
@@ -55,7 +64,10 @@ export const transmlaMethod: ConversionMethod = {
       valueDim: headDim,
       keyUpHeads: kvHeads,
       valueUpHeads: kvHeads,
-      frequencies: Float64Array.from({ length: ropeDim / 2 }, (_, pair) => frequencies[pair * collapse]),
+      frequencies: Float64Array.from(
+        { length: ropeDim / 2 },
+        (_, pair) => frequencies[pair * collapse],
+      ),
       queryBias: inputBias,
       latentBias: inputBias,
       outputBias,
@@ -63,8 +75,7 @@ export const transmlaMethod: ConversionMethod = {
   },
 
   async start(job) {
-    const freqFold =
-      job.sizes.freqFold === "auto" ? await chooseFreqFold(job) : job.sizes.freqFold;
+    const freqFold = job.sizes.freqFold === "auto" ? await chooseFreqFold(job) : job.sizes.freqFold;
     return TransmlaConverter.start(job, freqFold);
   },
 };
@@ -74,9 +85,7 @@ function ropeDims({ kvHeads, headDim }: GroupedAttentionConfig): number[] {
   const dims = Array.from({ length: headDim / 2 }, (_, i) => 2 * (i + 1));
   return dims.filter(
     (dim) =>
-      headDim % dim === 0 &&
-      dim < kvHeads * headDim &&
-      freqFoldCandidates(headDim, dim).length > 0,
+      headDim % dim === 0 && dim < kvHeads * headDim && freqFoldCandidates(headDim, dim).length > 0,
   );
 }
 
@@ -112,7 +121,13 @@ class TransmlaConverter implements LayerConverter {
       const keyMoment = await this.runner.inputMoment(this.originalStream, decoder);
       const rotation = transmlaRotation(grouped, original, keyMoment, layerSizes);
       const inputMoment = await this.runner.inputMoment(this.convertedStream, decoder);
-      const { weights, keptEnergy } = transmlaLatent(grouped, original, rotation, inputMoment, layerSizes);
+      const { weights, keptEnergy } = transmlaLatent(
+        grouped,
+        original,
+        rotation,
+        inputMoment,
+        layerSizes,
+      );
       const tensors = encode(layer, weights);
       const outputError = await this.advance(layer, decoder, weights.config, tensors);
       return { config: weights.config, tensors, keptEnergy, outputError };
@@ -140,7 +155,9 @@ class TransmlaConverter implements LayerConverter {
       const latent = await loadAttention(loader, config, attentionPrefix(layer));
       const converted: AttentionUnderTest = { layer: latent, config };
       const outputs: Float32Array[] = [];
-      await this.runner.advance(this.originalStream, decoder, original, (_, output) => outputs.push(output));
+      await this.runner.advance(this.originalStream, decoder, original, (_, output) =>
+        outputs.push(output),
+      );
       let difference = 0;
       let energy = 0;
       await this.runner.advance(this.convertedStream, decoder, converted, (batch, output) => {

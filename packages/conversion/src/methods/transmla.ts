@@ -1,4 +1,12 @@
-import { columnSlice, matrix, multiply, rowSlice, symmetricForm, transpose, type Matrix } from "@transmla/low-rank";
+import {
+  columnSlice,
+  matrix,
+  multiply,
+  rowSlice,
+  symmetricForm,
+  transpose,
+  type Matrix,
+} from "@transmla/low-rank";
 import type { GroupedAttentionConfig } from "@transmla/models";
 import type { GroupedWeights, LatentWeights } from "../weights";
 import { fullLatent, jointCompression, lowRankQuery } from "./joint-compression";

@@ -91,12 +91,15 @@ export class AttentionState {
     const [a = none, b = none] = parts;
     for (let head = 0; head < group.count; head += MOST_GROUP_HEADS) {
       // The order of the fields of `Task` in assembly/task.ts.
-      const fields = Int32Array.of(
-        ...[a.query, a.keys, a.width, a.stride, b.query, b.keys, b.width, b.stride],
-        ...[values, stride, this.valueWidth, this.output, this.#largest, this.#sum],
-        ...[heads, group.first + head, Math.min(MOST_GROUP_HEADS, group.count - head)],
-        ...[queryStart, queryCount, length - queryCount, window ?? NO_WINDOW],
-        ...[range.pages, range.pageTokens, range.base, range.start, range.end, 0],
+      const fields = Int32Array.from(
+        [
+          [a.query, a.keys, a.width, a.stride],
+          [b.query, b.keys, b.width, b.stride],
+          [values, stride, this.valueWidth, this.output, this.#largest, this.#sum],
+          [heads, group.first + head, Math.min(MOST_GROUP_HEADS, group.count - head)],
+          [queryStart, queryCount, length - queryCount, window ?? NO_WINDOW],
+          [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
+        ].flat(),
       );
       new Float32Array(fields.buffer)[fields.length - 1] = scale;
       placeIntegers(memory, this.#task, fields);

@@ -12,13 +12,13 @@ export function groupedAttention(
   pointers: { readonly query: Pointer; readonly keys: Pointer; readonly values: Pointer },
   to: Pointer,
 ): void {
-  const { heads, kvHeads, keys, values, sequences } = input;
-  const { headDim, valueDim } = sizes;
+  const { heads, kvHeads, keys, values, sequences, scale, window } = input;
+  const { tokens, headDim, valueDim } = sizes;
   const count = heads / kvHeads;
   runtime.memory.temporarily((allocate) => {
-    const state = new AttentionState(runtime, { ...input, ...sizes }, allocate);
+    const state = new AttentionState(runtime, { tokens, heads, valueDim, scale, window }, allocate);
     for (const sequence of sequences) {
-      const range = pagedRange(runtime, sequence, input.window, keys.pageTokens, allocate);
+      const range = pagedRange(runtime, sequence, window, keys.pageTokens, allocate);
       for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
         const part = {
           query: pointers.query,

@@ -73,9 +73,13 @@ export interface Kernels {
 }
 
 /** The smallest module that uses an instruction of the SIMD extension: `() => { drop(i32x4.splat(0)) }`. */
-const SIMD_PROBE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0],
-  ...[10, 9, 1, 7, 0, 65, 0, 253, 17, 26, 11],
+const SIMD_PROBE = Uint8Array.from(
+  [
+    [0, 97, 115, 109, 1, 0, 0, 0], // magic and version
+    [1, 4, 1, 96, 0, 0], // one type: () => ()
+    [3, 2, 1, 0], // one function of it
+    [10, 9, 1, 7, 0, 65, 0, 253, 17, 26, 11], // i32.const 0, i32x4.splat, drop, end
+  ].flat(),
 );
 
 /** Compiles the module onto a memory. Throws `UnsupportedPlatform` where there is no WebAssembly SIMD. */

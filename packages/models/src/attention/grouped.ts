@@ -40,13 +40,22 @@ export class GroupedAttentionLayer implements AttentionLayer {
 
   forward(x: Tensor, { positions, slots, sequences, pools, rope }: AttentionContext): Tensor {
     const { device, config } = this;
-    const [keys, values] = pools as [typeof pools[0], typeof pools[0]];
+    const [keys, values] = pools as [(typeof pools)[0], (typeof pools)[0]];
     const query = device.rope(project(device, x, this.query), rope!, positions);
     const key = device.rope(project(device, x, this.key), rope!, positions);
     device.writePages(keys, key, slots);
     device.writePages(values, project(device, x, this.value), slots);
     const { heads, kvHeads, scale, window } = config;
-    const mixed = device.groupedAttention({ query, keys, values, heads, kvHeads, scale, window, sequences });
+    const mixed = device.groupedAttention({
+      query,
+      keys,
+      values,
+      heads,
+      kvHeads,
+      scale,
+      window,
+      sequences,
+    });
     return project(device, mixed, this.output);
   }
 }

@@ -97,10 +97,14 @@ export class Fields {
   /** Refuses a field. Throws `InvalidConfig`. */
   fail(name: string, wanted: string, value: JsonValue | number | undefined): never {
     const found = describe(value);
-    throw new ModelsError("InvalidConfig", `${this.path}.${name} must be ${wanted}, it is ${found}.`, {
-      field: `${this.path}.${name}`,
-      value: found,
-    });
+    throw new ModelsError(
+      "InvalidConfig",
+      `${this.path}.${name} must be ${wanted}, it is ${found}.`,
+      {
+        field: `${this.path}.${name}`,
+        value: found,
+      },
+    );
   }
 
   /** Null counts as absent, as in Hugging Face configs. */

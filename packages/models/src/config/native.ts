@@ -1,7 +1,11 @@
 import { JsonNumber, type JsonValue } from "@transmla/tensor-io";
 import { ModelsError } from "../errors";
 import type { Fields } from "./fields";
-import type { AttentionConfig, GroupedAttentionConfig, LatentAttentionConfig } from "./model-config";
+import type {
+  AttentionConfig,
+  GroupedAttentionConfig,
+  LatentAttentionConfig,
+} from "./model-config";
 
 /** Version of the native format this code reads and writes. */
 export const NATIVE_FORMAT_VERSION = 1;
@@ -74,11 +78,7 @@ function upHeads(entry: Fields, name: string, heads: number): number {
   return value;
 }
 
-function frequencyList(
-  entry: Fields,
-  list: JsonValue | undefined,
-  ropeDim: number,
-): Float64Array {
+function frequencyList(entry: Fields, list: JsonValue | undefined, ropeDim: number): Float64Array {
   const numbers = Array.isArray(list)
     ? list.map((value) => (value instanceof JsonNumber ? value.value : Number.NaN))
     : [];

@@ -5,6 +5,8 @@ import { parseStrictJson } from "./strict-json";
 
 const cursor = (text: string) => new JsonCursor(parseStrictJson(text), "config.json");
 
+const integer = (text: string, range = {}) => cursor(text).integer(range);
+
 test("reads every type", () => {
   const config = cursor('{"a":1,"b":1.5,"c":"x","d":true,"e":[1,2],"f":{"g":-3},"h":null}');
   expect(config.get("a").integer()).toBe(1);
@@ -49,7 +51,6 @@ test("JsonWrongType says what was expected and found", async () => {
 });
 
 test("JsonOutOfRange: negative, unsafe, infinite, outside limits", async () => {
-  const integer = (text: string, range = {}) => cursor(text).integer(range);
   await expectCode("JsonOutOfRange", () => integer("-1"));
   await expectCode("JsonOutOfRange", () => integer("9007199254740993"));
   await expectCode("JsonOutOfRange", () => integer("0", { min: 1 }));

@@ -57,6 +57,9 @@ describe("values", () => {
   });
 });
 
+const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+const bytes = (...values: number[]) => Uint8Array.from(values);
+
 describe("refusals", () => {
   test.each([
     "",
@@ -114,7 +117,6 @@ describe("refusals", () => {
   });
 
   test("JsonTooDeep, and the limit itself passes", async () => {
-    const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     parseStrictJson(nested(64));
     await expectCode("JsonTooDeep", () => parseStrictJson(nested(65)));
     await expectCode("JsonTooDeep", () => parseStrictJson("[".repeat(1_000_000)));
@@ -130,7 +132,6 @@ describe("refusals", () => {
   });
 
   test("InvalidUtf8 and a byte order mark", async () => {
-    const bytes = (...values: number[]) => Uint8Array.from(values);
     await expectCode("InvalidUtf8", () => parseStrictJson(bytes(0x22, 0xff, 0x22)));
     await expectCode("InvalidUtf8", () => parseStrictJson(bytes(0x22, 0xed, 0xa0, 0x80, 0x22)));
     await expectCode("JsonSyntax", () => parseStrictJson(bytes(0xef, 0xbb, 0xbf, 0x31)));

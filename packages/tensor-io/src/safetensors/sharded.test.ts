@@ -146,6 +146,8 @@ describe("indexes that are refused", () => {
   );
 });
 
+const bytesOf = ({ shape }: TensorSpec) => new Uint8Array(shape[0]).fill(shape[0]);
+
 describe("writing", () => {
   const specs: TensorSpec[] = [
     { name: "b", dtype: "U8", shape: [6] },
@@ -153,8 +155,6 @@ describe("writing", () => {
     { name: "large", dtype: "U8", shape: [20] },
     { name: "é", dtype: "U8", shape: [0] },
   ];
-  const bytesOf = ({ shape }: TensorSpec) => new Uint8Array(shape[0]).fill(shape[0]);
-
   test("the same shards as the Hugging Face tools, byte for byte, and the same index", async () => {
     const order = await goldenJson<TensorSpec[]>("sharded-order.json");
     const source = await openSafetensorsFolder(diskFolder(goldenPath("sharded")));

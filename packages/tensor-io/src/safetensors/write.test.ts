@@ -116,32 +116,32 @@ test("whatever is written is read back, in any order and in pieces", async () =>
   );
 });
 
-describe("plans that are refused", () => {
-  const plan = (...specs: TensorSpec[]) => planSafetensors(specs);
-  const named = (name: string): TensorSpec => ({ name, dtype: "F32", shape: [1] });
-  const shaped = (...shape: number[]): TensorSpec => ({ name: "a", dtype: "F32", shape });
+const planOf = (...specs: TensorSpec[]) => planSafetensors(specs);
+const named = (name: string): TensorSpec => ({ name, dtype: "F32", shape: [1] });
+const shaped = (...shape: number[]): TensorSpec => ({ name: "a", dtype: "F32", shape });
 
+describe("plans that are refused", () => {
   test("names", async () => {
-    plan(named("a"), named("A"), named("__metadata"), named(""));
-    await expectCode("DuplicateTensor", () => plan(named("a"), named("a")));
-    await expectCode("DuplicateTensor", () => plan(named("a"), { ...named("a"), dtype: "U8" }));
-    await expectCode("InvalidTensorName", () => plan(named("__metadata__")));
-    await expectCode("InvalidTensorName", () => plan(named("\ud800")));
+    planOf(named("a"), named("A"), named("__metadata"), named(""));
+    await expectCode("DuplicateTensor", () => planOf(named("a"), named("a")));
+    await expectCode("DuplicateTensor", () => planOf(named("a"), { ...named("a"), dtype: "U8" }));
+    await expectCode("InvalidTensorName", () => planOf(named("__metadata__")));
+    await expectCode("InvalidTensorName", () => planOf(named("\ud800")));
     await expectCode("InvalidTensorName", () => planSafetensors([], { k: "\udc00" }));
-    plan(named("é".repeat(2048)));
-    await expectCode("TensorNameTooLong", () => plan(named("é".repeat(2049))));
+    planOf(named("é".repeat(2048)));
+    await expectCode("TensorNameTooLong", () => planOf(named("é".repeat(2049))));
   });
 
   test("types and shapes", async () => {
-    plan(shaped(0, 2 ** 40), named("b"));
+    planOf(shaped(0, 2 ** 40), named("b"));
     for (const size of [-1, 0.5, NaN, 2 ** 53]) {
-      await expectCode("InvalidShape", () => plan(shaped(size)));
+      await expectCode("InvalidShape", () => planOf(shaped(size)));
     }
-    await expectCode("InvalidShape", () => plan(shaped(2 ** 30, 2 ** 30)));
-    await expectCode("RankTooLarge", () => plan(shaped(...Array<number>(17).fill(1))));
-    plan(shaped(...Array<number>(16).fill(1)));
-    await expectCode("UnknownDType", () => plan({ ...shaped(1), dtype: "Q8_0" as "F32" }));
-    await expectCode("MisalignedSlice", () => plan({ ...shaped(3), dtype: "F4" }));
+    await expectCode("InvalidShape", () => planOf(shaped(2 ** 30, 2 ** 30)));
+    await expectCode("RankTooLarge", () => planOf(shaped(...Array<number>(17).fill(1))));
+    planOf(shaped(...Array<number>(16).fill(1)));
+    await expectCode("UnknownDType", () => planOf({ ...shaped(1), dtype: "Q8_0" as "F32" }));
+    await expectCode("MisalignedSlice", () => planOf({ ...shaped(3), dtype: "F4" }));
   });
 
   test("HeaderTooLarge", async () => {

@@ -1,0 +1,170 @@
+import { parseStrictJson, type JsonObject } from "@transmla/tensor-io";
+import { describe, expect, it } from "vitest";
+import { ModelsError } from "../errors";
+import { kvCacheNumbersPerToken } from "./model-config";
+import { parseConfig } from "./parse-config";
+
+const llama = {
+  model_type: "llama",
+  vocab_size: 96,
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 3,
+  num_attention_heads: 8,
+  num_key_value_heads: 2,
+  rms_norm_eps: 1e-5,
+};
+
+const native = {
+  ...llama,
+  model_type: "transmla",
+  num_hidden_layers: 1,
+  transmla: {
+    version: 1,
+    base_model_type: "llama",
+    rope_frequencies: [[1, 0.5]],
+    layers: [
+      {
+        kv_lora_rank: 12,
+        qk_rope_head_dim: 4,
+        qk_nope_head_dim: 8,
+        v_head_dim: 8,
+        key_up_heads: 2,
+        value_up_heads: 4,
+        rope_frequencies: 0,
+      },
+    ],
+  },
+};
+
+const parse = (json: object) => parseConfig(parseStrictJson(JSON.stringify(json)) as JsonObject);
+
+/** `[code, message]` of the refusal. */
+function refusal(json: object): [string, string] {
+  try {
+    parse(json);
+  } catch (error) {
+    if (ModelsError.isInstance(error)) return [error.code, error.message];
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("parseConfig", () => {
+  it("reads a llama config and fills in what is absent", () => {
+    const config = parse(llama);
+    expect(config.layers).toHaveLength(3);
+    expect(config.layers[0].attention).toMatchObject({
+      kind: "gqa",
+      heads: 8,
+      kvHeads: 2,
+      headDim: 8,
+      scale: 1 / Math.sqrt(8),
+    });
+    expect(config.layers[0].attention.frequencies[1]).toBeCloseTo(10000 ** (-2 / 8), 15);
+    expect(kvCacheNumbersPerToken(config)).toBe(3 * 2 * 2 * 8);
+    expect(config.maxPositions).toBe(2048);
+    expect(config.eosTokenIds).toEqual([]);
+  });
+
+  it("reads end-of-text ids given as one number or a list", () => {
+    expect(parse({ ...llama, eos_token_id: 5 }).eosTokenIds).toEqual([5]);
+    expect(parse({ ...llama, eos_token_id: [5, 7], bos_token_id: null }).eosTokenIds).toEqual([
+      5, 7,
+    ]);
+  });
+
+  it("divides frequencies by the factor of linear scaling", () => {
+    const plain = parse(llama).layers[0].attention.frequencies;
+    const scaled = parse({ ...llama, rope_scaling: { type: "linear", factor: 4 } });
+    expect([...scaled.layers[0].attention.frequencies]).toEqual([...plain].map((f) => f / 4));
+  });
+
+  it("slides only the layers of qwen2 that its config names", () => {
+    const { layers } = parse({
+      ...llama,
+      model_type: "qwen2",
+      use_sliding_window: true,
+      sliding_window: 16,
+      max_window_layers: 2,
+    });
+    expect(layers.map(({ attention }) => attention.window)).toEqual([undefined, undefined, 16]);
+  });
+
+  it("reads a native config", () => {
+    const { attention } = parse(native).layers[0];
+    expect(attention).toMatchObject({
+      kind: "mla",
+      heads: 8,
+      kvLoraRank: 12,
+      ropeDim: 4,
+      keyUpHeads: 2,
+      valueUpHeads: 4,
+      qLoraRank: undefined,
+    });
+    expect([...attention.frequencies]).toEqual([1, 0.5]);
+  });
+
+  it.each([
+    ["vocab_size", 0],
+    ["vocab_size", -4],
+    ["vocab_size", 1.5],
+    ["vocab_size", "96"],
+    ["vocab_size", 1e30],
+    ["num_hidden_layers", null],
+    ["hidden_size", 2 ** 40],
+    ["num_key_value_heads", 3],
+    ["rms_norm_eps", 0],
+    ["tie_word_embeddings", "yes"],
+    ["eos_token_id", [1, "2"]],
+    ["head_dim", 7],
+    ["rope_theta", -1],
+  ])("refuses %s = %j and names the field", (field, value) => {
+    const [code, message] = refusal({ ...llama, [field]: value });
+    expect(code).toBe("InvalidConfig");
+    expect(message).toContain(field);
+  });
+
+  it("refuses a hidden size that the heads do not divide, unless head_dim says otherwise", () => {
+    expect(refusal({ ...llama, hidden_size: 60 })[0]).toBe("InvalidConfig");
+    expect(parse({ ...llama, hidden_size: 60, head_dim: 8 }).hiddenSize).toBe(60);
+  });
+
+  it.each([
+    [{ model_type: "gpt2" }, "gpt2"],
+    [{ model_type: "constructor" }, "constructor"],
+    [{ hidden_act: "relu6" }, "relu6"],
+    [{ rope_scaling: { rope_type: "yarn", factor: 2 } }, "yarn"],
+    [{ rope_scaling: { rope_type: "__proto__" } }, "__proto__"],
+  ])("refuses %j by name", (change, named) => {
+    const [code, message] = refusal({ ...llama, ...change });
+    expect(code).toBe("UnsupportedModel");
+    expect(message).toContain(named);
+  });
+
+  it("refuses llama3 scaling whose bands are out of order", () => {
+    const scaling = {
+      rope_type: "llama3",
+      factor: 8,
+      low_freq_factor: 4,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    };
+    expect(refusal({ ...llama, rope_scaling: scaling })[0]).toBe("InvalidConfig");
+    expect(() =>
+      parse({ ...llama, rope_scaling: { ...scaling, low_freq_factor: 1 } }),
+    ).not.toThrow();
+  });
+
+  it.each([
+    [{ version: 2 }, "UnsupportedModel"],
+    [{ layers: [] }, "InvalidConfig"],
+    [{ layers: [{ ...native.transmla.layers[0], key_up_heads: 3 }] }, "InvalidConfig"],
+    [{ layers: [{ ...native.transmla.layers[0], rope_frequencies: 1 }] }, "InvalidConfig"],
+    [{ layers: [{ ...native.transmla.layers[0], kv_lora_rank: 0 }] }, "InvalidConfig"],
+    [{ rope_frequencies: [[1]] }, "InvalidConfig"],
+    [{ rope_frequencies: [[1, "2"]] }, "InvalidConfig"],
+  ])("refuses a native section with %j", (change, code) => {
+    expect(refusal({ ...native, transmla: { ...native.transmla, ...change } })[0]).toBe(code);
+  });
+});
