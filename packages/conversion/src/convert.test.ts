@@ -1,50 +1,102 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { referenceDevice } from "@transmla/kernels";
 import { loadModel, openModel, type ModelFiles } from "@transmla/models";
-import { folder, memoryFolder } from "@transmla/tensor-io";
+import {
+  bytesSource,
+  memoryFolder,
+  memorySink,
+  openSafetensors,
+  writeSafetensors,
+  type ModelFolder,
+  type TensorData,
+} from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "./convert";
 import type { ConversionOptions } from "./options";
 import { planConversion } from "./plan";
 
+const goldenPath = (family: string) =>
+  fileURLToPath(new URL(`../../models/golden/${family}`, import.meta.url));
+/** The folder's files in memory, so that nothing stays open. */
 const golden = (family: string) =>
-  folder(fileURLToPath(new URL(`../../models/golden/${family}`, import.meta.url)));
+  memoryFolder(
+    new Map(
+      readdirSync(goldenPath(family)).map((name) => [
+        name,
+        new Uint8Array(readFileSync(`${goldenPath(family)}/${name}`)),
+      ]),
+    ),
+  );
 
 /** Token ids without structure: enough to exercise every weight. */
-function tokens(count: number, vocabSize: number, seed: number): Int32Array {
+function tokens(count: number, seed: number): Int32Array {
   let state = seed;
   return Int32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state % vocabSize;
+    return (state >>> 8) % 96;
   });
 }
 
-async function logitsOf(files: ModelFiles, ids: Int32Array): Promise<Float32Array> {
+const calibration = [1, 2, 3, 4].map((seed) => tokens(32, seed));
+
+async function logitsOf(files: ModelFiles): Promise<Float32Array> {
   const device = referenceDevice();
   const model = await loadModel(files, device);
+  const ids = tokens(70, 9);
   const cache = model.createCache({ capacity: ids.length });
   const logits = model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all");
-  const values = await device.read(logits);
-  device.destroy();
-  return values;
+  return device.read(logits);
 }
 
-async function converted(family: string, options: ConversionOptions) {
-  const files = await openModel(golden(family));
-  const output = memoryFolder(new Map(), "output");
-  const calibration = [1, 2, 3, 4].map((seed) => tokens(32, files.config.vocabSize, seed));
+async function converted(source: ModelFolder, options: ConversionOptions) {
+  const files = await openModel(source);
+  const contents = new Map<string, Uint8Array>();
+  const output = memoryFolder(contents, "output");
   const plan = planConversion(files, options);
   const report = await convert(plan, { device: referenceDevice(), calibration, output });
-  return { files, plan, report, latent: await openModel(output), output };
+  return { files, plan, report, contents, latent: await openModel(output) };
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i])), 0);
 }
 
+/** The golden llama (two key/value heads of eight) with changed tensors. */
+async function changedLlama(
+  change: (name: string, values: Float32Array, columns: number) => void,
+): Promise<ModelFolder> {
+  const read = (name: string) => new Uint8Array(readFileSync(`${goldenPath("llama")}/${name}`));
+  const checkpoint = await openSafetensors(bytesSource(read("model.safetensors")));
+  const tensors = new Map<string, TensorData>();
+  for (const { name, shape } of checkpoint.tensors.values()) {
+    const data = await checkpoint.read(name, { as: "f32" });
+    change(name, data, shape.at(-1) as number);
+    tensors.set(name, { shape, data });
+  }
+  const sink = memorySink();
+  await writeSafetensors(sink, tensors);
+  return memoryFolder(
+    new Map([
+      ["config.json", read("config.json")],
+      ["model.safetensors", sink.bytes()],
+    ]),
+  );
+}
+
+async function codeOf(attempt: () => unknown): Promise<string> {
+  try {
+    await attempt();
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+  return "none";
+}
+
 describe("exact method", () => {
   it.each([
     "llama",
+    "llama-sharded",
     "llama-llama3-rope",
     "llama-tied",
     "llama-bias",
@@ -52,35 +104,179 @@ describe("exact method", () => {
     "mistral-window",
     "mixtral",
   ])("keeps logits and cache size of %s", async (family) => {
-    const { files, latent, report } = await converted(family, { method: "exact" });
-    const ids = tokens(70, files.config.vocabSize, 9);
-    const before = await logitsOf(files, ids);
+    const { files, latent, report } = await converted(golden(family), { method: "exact" });
     expect(latent.config.layers.every(({ attention }) => attention.kind === "mla")).toBe(true);
     expect(report.cacheAfter).toBe(report.cacheBefore);
-    expect(largestDifference(await logitsOf(latent, ids), before)).toBeLessThan(2e-5);
+    expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(2e-5);
+  });
+
+  it("has no sizes to choose", async () => {
+    const files = await openModel(golden("llama"));
+    expect(await codeOf(() => planConversion(files, { method: "exact", keep: 0.5 }))).toBe(
+      "InvalidOption",
+    );
   });
 });
 
 describe("transmla method", () => {
-  it("changes nothing while every rotation is exact and nothing is compressed", async () => {
-    // F = C = 1 with one kept pair per frequency loses only components beyond the first of each frequency.
-    const { files, latent } = await converted("llama", {
-      method: "transmla",
-      kvLoraRank: 24,
-      ropeDim: 8,
-      freqFold: 1,
+  it("loses nothing where one component per frequency and the latent hold everything", async () => {
+    // The second head's keys are twice the first's, and both heads have the same values: at every frequency one component
+    // has all the energy, and the values have rank 8. So 8 rotated numbers and a latent of 8 replace a cache of 32.
+    const source = await changedLlama((name, values, columns) => {
+      const factor = name.includes("k_proj") ? 2 : 1;
+      if (!/[kv]_proj/.test(name)) return;
+      const half = 8 * columns;
+      for (let i = 0; i < half; i++) values[half + i] = factor * values[i];
     });
-    const ids = tokens(70, files.config.vocabSize, 9);
-    const a = await logitsOf(files, ids);
-    const b = await logitsOf(latent, ids);
-    console.log(largestDifference(a, b));
+    const options = { method: "transmla", kvLoraRank: 8, ropeDim: 8, freqFold: 1 } as const;
+    const { files, latent, report } = await converted(source, options);
+    expect(report.keptFraction).toBe(0.5);
+    expect(report.layers.every(({ outputError }) => outputError < 1e-9)).toBe(true);
+    expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(1e-4);
   });
-  it.each(["llama", "llama-bias", "qwen2", "mixtral"])("auto %s", async (family) => {
-    const { files, latent, report } = await converted(family, { method: "transmla", keep: 0.5 });
-    const ids = tokens(70, files.config.vocabSize, 9);
-    console.log(
-      JSON.stringify(report),
-      largestDifference(await logitsOf(files, ids), await logitsOf(latent, ids)),
+
+  it.each(["llama-bias", "qwen2", "mistral-window", "mixtral"])(
+    "converts %s with a fold chosen on held-out text, the same way every time",
+    async (family) => {
+      const options = { method: "transmla", keep: 0.5 } as const;
+      const first = await converted(golden(family), options);
+      const second = await converted(golden(family), options);
+      expect(first.report.cacheAfter).toBe(first.report.cacheBefore / 2);
+      expect([1, 2, 4]).toContain(first.report.freqFold);
+      for (const { outputError } of first.report.layers) {
+        expect(outputError).toBeGreaterThan(0);
+        expect(outputError).toBeLessThan(1.5);
+      }
+      expect([...second.contents]).toEqual([...first.contents]);
+    },
+  );
+
+  it("keeps more with a larger latent", async () => {
+    const errors: number[] = [];
+    for (const kvLoraRank of [4, 12, 24]) {
+      const options = { method: "transmla", kvLoraRank, ropeDim: 8, freqFold: 1 } as const;
+      const { report } = await converted(golden("llama"), options);
+      expect(report.layers[0].keptEnergy).toBeLessThanOrEqual(1 + 1e-12);
+      errors.push(report.layers[0].outputError);
+    }
+    expect(errors[0]).toBeGreaterThan(errors[1]);
+    expect(errors[1]).toBeGreaterThan(errors[2]);
+  });
+
+  it("compresses queries to a rank that holds them without loss", async () => {
+    const dense = await converted(golden("llama"), { method: "transmla", keep: 0.75, freqFold: 1 });
+    const full = await converted(golden("llama"), {
+      method: "transmla",
+      keep: 0.75,
+      freqFold: 1,
+      qLoraRank: 32,
+    });
+    const difference = largestDifference(await logitsOf(dense.latent), await logitsOf(full.latent));
+    expect(difference).toBeLessThan(1e-3);
+  });
+
+  it.each([
+    [{ keep: 1.2 }],
+    [{ keep: 0 }],
+    [{ keep: Number.NaN }],
+    [{}],
+    [{ kvLoraRank: 8 }],
+    [{ keep: 0.5, kvLoraRank: 8 }],
+    [{ kvLoraRank: 25, ropeDim: 8 }],
+    [{ kvLoraRank: 2.5, ropeDim: 8 }],
+    [{ kvLoraRank: 8, ropeDim: 3 }],
+    [{ kvLoraRank: 8, ropeDim: 16 }],
+    [{ keep: 0.5, freqFold: 3 }],
+    [{ keep: 0.5, qLoraRank: 0 }],
+    [{ keep: 0.01 }],
+  ])("refuses %j before reading a weight", async (sizes) => {
+    const files = await openModel(golden("llama"));
+    await files.close();
+    expect(await codeOf(() => planConversion(files, { method: "transmla", ...sizes }))).toBe(
+      "InvalidOption",
     );
+    expect(await codeOf(() => planConversion(files, { method: "transmla", keep: 0.5 }))).toBe(
+      "none",
+    );
+  });
+});
+
+describe("convert", () => {
+  const options = { method: "transmla", keep: 0.5, freqFold: 1 } as const;
+
+  it("writes shards of the size asked for, which load alike", async () => {
+    const one = await converted(golden("llama"), options);
+    const many = await converted(golden("llama"), { ...options, maxShardBytes: 20_000 });
+    expect([...one.contents.keys()]).toEqual(["model.safetensors", "config.json"]);
+    expect(many.contents.has("model.safetensors.index.json")).toBe(true);
+    expect(many.contents.size).toBeGreaterThan(4);
+    expect(await logitsOf(many.latent)).toEqual(await logitsOf(one.latent));
+  });
+
+  it("stores in the type asked for", async () => {
+    const { latent, plan } = await converted(golden("llama"), { ...options, dtype: "bf16" });
+    const dtypes = new Set([...latent.checkpoint.tensors.values()].map(({ dtype }) => dtype));
+    expect([...dtypes]).toEqual(["BF16"]);
+    expect(plan.shards.totalBytes).toBeGreaterThan(0);
+  });
+
+  it("puts extra files beside the weights", async () => {
+    const files = await openModel(golden("llama"));
+    const contents = new Map<string, Uint8Array>();
+    const extraFiles = new Map([["tokenizer.json", Uint8Array.of(1, 2)]]);
+    await convert(planConversion(files, { method: "exact" }), {
+      device: referenceDevice(),
+      output: memoryFolder(contents),
+      extraFiles,
+    });
+    expect(contents.get("tokenizer.json")).toEqual(Uint8Array.of(1, 2));
+    // The config is the commit mark.
+    expect([...contents.keys()].at(-1)).toBe("config.json");
+  });
+
+  it("refuses a folder that holds a model, and text that is too short", async () => {
+    const plan = planConversion(await openModel(golden("llama")), options);
+    const device = referenceDevice();
+    const taken = memoryFolder(new Map([["config.json", new Uint8Array()]]));
+    expect(await codeOf(() => convert(plan, { device, calibration, output: taken }))).toBe(
+      "OutputExists",
+    );
+    const output = memoryFolder();
+    expect(await codeOf(() => convert(plan, { device, output }))).toBe("CalibrationTooShort");
+    expect(await output.list()).toEqual([]);
+  });
+
+  it("refuses a model that is latent already", async () => {
+    const { latent } = await converted(golden("llama"), { method: "exact" });
+    expect(await codeOf(() => planConversion(latent, options))).toBe("AlreadyLatent");
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    "names a weight that is %s and leaves nothing behind",
+    async (bad) => {
+      const source = await changedLlama((name, values) => {
+        if (name === "model.layers.1.self_attn.v_proj.weight") values[17] = bad;
+      });
+      const plan = planConversion(await openModel(source), { method: "exact" });
+      const output = memoryFolder();
+      const attempt = convert(plan, { device: referenceDevice(), output });
+      await expect(attempt).rejects.toThrow(/layers\.1\.self_attn\.v_proj\.weight .* index 17/);
+      expect(await output.list()).toEqual([]);
+    },
+  );
+
+  it("stops when asked and leaves nothing behind", async () => {
+    const plan = planConversion(await openModel(golden("llama")), options);
+    const output = memoryFolder();
+    const controller = new AbortController();
+    const attempt = convert(plan, {
+      device: referenceDevice(),
+      calibration,
+      output,
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    });
+    await expect(attempt).rejects.toThrow(/abort/i);
+    expect(await output.list()).toEqual([]);
   });
 });
