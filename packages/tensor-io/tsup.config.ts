@@ -1,3 +1,4 @@
 import { packageBuild } from "../../tsup.base";
 
-export default packageBuild();
+// The prefix keeps Node's modules recognisable; package.json switches them off in browser bundles.
+export default packageBuild({ removeNodeProtocol: false });

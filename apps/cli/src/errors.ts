@@ -59,8 +59,9 @@ const usageCodes: ReadonlySet<string> = new Set(["Usage", "InvalidOption"]);
 /** Turns anything thrown into one line, a stable code and an exit code. */
 export function describeFailure(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted) {
-    const { interrupted } = exitCodes;
-    return { code: "Interrupted", message: "interrupted", context: {}, exitCode: interrupted };
+    const { reason } = signal as { reason: unknown };
+    const message = reason instanceof Error ? oneLine(reason.message) : "interrupted";
+    return { code: "Interrupted", message, context: {}, exitCode: exitCodes.interrupted };
   }
   if (isTransmlaError(error)) {
     const { code, message, context } = error;

@@ -72,7 +72,11 @@ describe("generate", () => {
   it("stops before a stop token", async () => {
     const whole = await tokensOf();
     const stop = whole.find((token, index) => whole.indexOf(token) === index && index > 0)!;
-    const generation = generate(model, { promptTokens: prompt, maxTokens: 12, stopTokenIds: [stop] });
+    const generation = generate(model, {
+      promptTokens: prompt,
+      maxTokens: 12,
+      stopTokenIds: [stop],
+    });
     const tokens: number[] = [];
     for await (const token of generation) tokens.push(token);
     expect(tokens).toEqual(whole.slice(0, whole.indexOf(stop)));
@@ -92,7 +96,11 @@ describe("generate", () => {
     let count = 0;
     for await (const _ of generation) count++;
     expect(count).toBe(6);
-    expect(generation.summary).toMatchObject({ finishReason: "length", promptTokens: 250, tokens: 6 });
+    expect(generation.summary).toMatchObject({
+      finishReason: "length",
+      promptTokens: 250,
+      tokens: 6,
+    });
     const full = generate(model, { ...options, promptTokens: new Int32Array(256).fill(5) });
     expect(await full[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined });
     expect(full.summary).toMatchObject({ finishReason: "length", tokens: 0 });
@@ -100,7 +108,9 @@ describe("generate", () => {
 
   it("begins an empty prompt with the token for the beginning", async () => {
     const promptTokens = new Int32Array(0);
-    expect(await tokensOf({ promptTokens })).toEqual(await tokensOf({ promptTokens: Int32Array.of(0) }));
+    expect(await tokensOf({ promptTokens })).toEqual(
+      await tokensOf({ promptTokens: Int32Array.of(0) }),
+    );
     const headless = await goldenModel({ bos_token_id: null });
     expect(() => generate(headless, { promptTokens, maxTokens: 1 })).toThrow(
       expect.objectContaining({ code: "EmptyPrompt" }),
@@ -154,7 +164,9 @@ describe("a generation that ends early", () => {
     expect(live.size).toBe(before);
 
     const cache = tracked.createCache({ capacity: 32, pageTokens: 8 });
-    await expect(tokensOf({ maxTokens: 40, cache }, tracked)).rejects.toMatchObject({ code: "CacheFull" });
+    await expect(tokensOf({ maxTokens: 40, cache }, tracked)).rejects.toMatchObject({
+      code: "CacheFull",
+    });
     expect(cache.freeTokens).toBe(32);
     cache.destroy();
     expect(live.size).toBe(before);

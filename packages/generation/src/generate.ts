@@ -192,8 +192,12 @@ function checkPrompt(tokens: Int32Array, config: ModelConfig): Int32Array {
 
 function positiveInteger(option: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new GenerationError("InvalidOption", `${option} must be a positive whole number, got ${value}.`, {
-    option,
-    value,
-  });
+  throw new GenerationError(
+    "InvalidOption",
+    `${option} must be a positive whole number, got ${value}.`,
+    {
+      option,
+      value,
+    },
+  );
 }

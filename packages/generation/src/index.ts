@@ -1,10 +1,5 @@
 export { GenerationError, generationErrors, type GenerationErrorCode } from "./errors";
-export {
-  generate,
-  Generation,
-  type GenerateOptions,
-  type GenerationSummary,
-} from "./generate";
+export { generate, Generation, type GenerateOptions, type GenerationSummary } from "./generate";
 export { Random } from "./random";
 export {
   applyTemperature,

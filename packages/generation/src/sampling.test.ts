@@ -117,7 +117,10 @@ describe("Sampler", () => {
   const logits = Float32Array.from(golden.logits);
 
   /** Pearson's chi-square of the choices against exact probabilities. */
-  function chiSquare(options: SamplingOptions, draws: number): { statistic: number; cells: number } {
+  function chiSquare(
+    options: SamplingOptions,
+    draws: number,
+  ): { statistic: number; cells: number } {
     const exact = softmax(filterLogits(logits, options, []));
     const counts = new Uint32Array(logits.length);
     const sampler = new Sampler(options);

@@ -77,12 +77,24 @@ export function checkSampling(options: SamplingOptions): SamplingNumbers {
   const isFinite = (value: number) => Number.isFinite(value) && value >= 0;
   const isFraction = (value: number) => value >= 0 && value <= 1;
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed = 0 } = options;
+  const {
+    temperature = 0,
+    topK = 0,
+    topP = 1,
+    minP = 0,
+    repetitionPenalty = 1,
+    seed = 0,
+  } = options;
   checkOption("temperature", temperature, "a number from 0 on", isFinite);
   checkOption("topK", topK, "a whole number from 0 on", isCount);
   checkOption("topP", topP, "between 0 and 1", isFraction);
   checkOption("minP", minP, "between 0 and 1", isFraction);
-  checkOption("repetitionPenalty", repetitionPenalty, "above 0", (value) => value > 0 && isFinite(value));
+  checkOption(
+    "repetitionPenalty",
+    repetitionPenalty,
+    "above 0",
+    (value) => value > 0 && isFinite(value),
+  );
   checkOption("seed", seed, "a whole number from 0 to 2^53 - 1", isCount);
   return { temperature, topK, topP, minP, repetitionPenalty };
 }

@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { StopMatcher } from "./stop-matcher";
 
 /** Text up to the first stop string, fed in the given pieces. */
-function run(pieces: readonly string[], stops: readonly string[]): { text: string; found: boolean } {
+function run(
+  pieces: readonly string[],
+  stops: readonly string[],
+): { text: string; found: boolean } {
   const matcher = new StopMatcher(stops);
   let text = "";
   for (const piece of pieces) {
@@ -43,9 +46,12 @@ describe("StopMatcher", () => {
 
   it("does not depend on where the pieces end", () => {
     const letters = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 12 });
-    const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }), {
-      maxLength: 3,
-    });
+    const stops = fc.array(
+      fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }),
+      {
+        maxLength: 3,
+      },
+    );
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 5 }), stops, (pieces, list) => {
         expect(run(pieces, list)).toEqual(run([...pieces.join("")], list));

@@ -1,5 +1,10 @@
 import type { Model } from "@transmla/models";
-import { generate, type GenerateOptions, type Generation, type GenerationSummary } from "./generate";
+import {
+  generate,
+  type GenerateOptions,
+  type Generation,
+  type GenerationSummary,
+} from "./generate";
 import type { SamplingOptions } from "./sampling";
 import { checkStops, StopMatcher } from "./stop-matcher";
 import { StreamDecoder } from "./tokenizer/stream-decoder";

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { referenceDevice, type Device } from "@transmla/kernels";
+import { cpuDevice, referenceDevice, type Device } from "@transmla/kernels";
 import { fileSource, folder, openSafetensors } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { loadModel } from "./load";
@@ -23,6 +23,7 @@ const families = [
 
 const devices: readonly { name: string; make: () => Promise<Device>; tolerance: number }[] = [
   { name: "reference", make: async () => referenceDevice(), tolerance: 1e-4 },
+  { name: "cpu", make: () => cpuDevice(), tolerance: 1e-3 },
 ];
 
 describe.each(devices)("golden logits on the $name device", ({ make, tolerance }) => {

@@ -10,7 +10,7 @@ type Decoder = (bytes: Uint8Array, out: Float32Array) => void;
 /**
  * The values stored in `bytes` as float32.
  *
- * Exact for every type of at most 16 bits, the quantised blocks included (bit for bit what ggml computes). F64, I32, U32,
+ * Exact for every type of at most 16 bits, the quantised blocks included (bit for bit as the `gguf` package of llama.cpp). F64, I32, U32,
  * I64 and U64 are rounded; BOOL gives 0 and 1. F4 has its first value in the low half of the byte, as PyTorch packs it.
  * The bytes need not be aligned.
  * @param count values, when the caller knows how many there must be

@@ -63,7 +63,7 @@ test.each([
   expect(seen.size).toBeGreaterThan(5);
 });
 
-test("every single-byte truncation is noticed", async () => {
+test("a truncation is noticed wherever it is", async () => {
   for (const file of ["all-dtypes.safetensors", "every-type.gguf"]) {
     const bytes = await goldenBytes(file);
     // GGUF files end with padding that nothing needs.

@@ -120,6 +120,13 @@ test("ReadFailed: an error status, another range, too few or too many bytes", as
   expect(await source.read(0, 10)).toEqual(content.subarray(0, 10));
 });
 
+test("an abort while opening throws the reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const url = await serve(() => controller.abort(reason));
+  await expect(urlSource(url, { signal: controller.signal })).rejects.toBe(reason);
+});
+
 test("an abort during a read ends the request", async () => {
   let answer: Handler = ranges(content);
   const url = await serve((request, response) => answer(request, response));

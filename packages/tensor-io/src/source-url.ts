@@ -27,14 +27,14 @@ export async function urlSource(
 ): Promise<ByteSource> {
   const address = new URL(url);
   const name = address.origin + address.pathname;
-  const request = async (range: string, extra: Record<string, string>, signal?: AbortSignal) =>
+  const request: RangeRequest = async (range, extra, signal) =>
     (options.fetch ?? globalThis.fetch)(address, {
       // identity: offsets of a compressed body would mean something else.
       headers: { ...options.headers, "accept-encoding": "identity", ...extra, range },
       signal: signal ?? null,
     });
 
-  const { size, etag } = await probe(name, (range) => request(range, {}, options.signal));
+  const { size, etag } = await probe(name, options.signal, request);
   // If-Range turns a changed file into an answer with status 200; it needs a strong validator.
   const guard: Record<string, string> =
     etag !== null && !etag.startsWith("W/") ? { "if-range": etag } : {};
@@ -63,12 +63,19 @@ export async function urlSource(
   return source;
 }
 
+type RangeRequest = (
+  range: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal | undefined,
+) => Promise<Response>;
+
 async function probe(
   name: string,
-  request: (range: string) => Promise<Response>,
+  signal: AbortSignal | undefined,
+  request: RangeRequest,
 ): Promise<{ size: number; etag: string | null }> {
-  const response = await request("bytes=0-0").catch((cause: unknown) => {
-    if (cause instanceof Error && cause.name === "AbortError") throw cause;
+  const response = await request("bytes=0-0", {}, signal).catch((cause: unknown) => {
+    signal?.throwIfAborted();
     throw new TensorIoError(
       "SourceOpenFailed",
       `${name}: the request failed: ${reasonOf(cause)}`,

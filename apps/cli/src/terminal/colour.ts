@@ -24,10 +24,9 @@ export function colourFor(output: Output, env: Io["env"]): Colour {
   };
 }
 
-// oxlint-disable-next-line no-control-regex
-const escapes = /\u001B\[[0-9;]*m/g;
-
 /** Columns that text takes on a terminal, without its escape sequences. */
 export function visibleWidth(text: string): number {
-  return [...text.replace(escapes, "")].length;
+  const [first = "", ...styled] = text.split("\u001B");
+  const plain = styled.map((part) => part.slice(part.indexOf("m") + 1));
+  return [...first, ...plain.join("")].length;
 }

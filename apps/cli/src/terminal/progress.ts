@@ -22,7 +22,6 @@ const LOG_INTERVAL = 5000;
 export class Progress {
   private label: string | undefined;
   private started = 0;
-  private firstDone = 0;
   private lastDrawn = -Infinity;
   private drawn = false;
 
@@ -34,12 +33,12 @@ export class Progress {
 
   /** Begins a piece of work of which nothing is counted yet. */
   start(label: string): void {
-    this.begin(label, 0);
+    this.begin(label);
     if (this.isTerminal) this.draw(label);
   }
 
   report(report: ProgressReport): void {
-    if (report.label !== this.label) this.begin(report.label, 0);
+    if (report.label !== this.label) this.begin(report.label);
     const now = this.now();
     const interval = this.isTerminal ? TERMINAL_INTERVAL : LOG_INTERVAL;
     if (now - this.lastDrawn < interval) return;
@@ -58,10 +57,9 @@ export class Progress {
     return this.output.isTTY === true;
   }
 
-  private begin(label: string, done: number): void {
+  private begin(label: string): void {
     this.label = label;
     this.started = this.now();
-    this.firstDone = done;
     // A log hears of a piece of work only when it takes longer than the interval.
     this.lastDrawn = this.isTerminal ? -Infinity : this.started;
   }
@@ -89,7 +87,7 @@ export class Progress {
 
   private estimate({ done, total, unit }: ProgressReport): string {
     const seconds = (this.now() - this.started) / 1000;
-    const perSecond = (done - this.firstDone) / seconds;
+    const perSecond = done / seconds;
     if (!(perSecond > 0) || !Number.isFinite(perSecond)) return "";
     const left = (total - done) / perSecond;
     return `${rate(perSecond, unit)}, ${duration(left)} left`;

@@ -68,7 +68,11 @@ export class TokenizerMetadata {
     return token;
   }
 
-  private value<T>(key: string, expected: string, accepts: (value: GgufValue) => boolean): T | undefined {
+  private value<T>(
+    key: string,
+    expected: string,
+    accepts: (value: GgufValue) => boolean,
+  ): T | undefined {
     const value = this.values.get(key);
     if (value === undefined) return undefined;
     if (accepts(value)) return value as GgufValue & T;

@@ -74,11 +74,20 @@ function byteLevel(metadata: TokenizerMetadata): Recipe {
   const words = ggufWords(metadata.string("tokenizer.ggml.pre") ?? "default");
   const merges = metadata.strings("tokenizer.ggml.merges");
   if (merges === undefined) {
-    throw new GenerationError("InvalidTokenizer", "GGUF metadata: tokenizer.ggml.merges is missing.", {
-      key: "tokenizer.ggml.merges",
-    });
+    throw new GenerationError(
+      "InvalidTokenizer",
+      "GGUF metadata: tokenizer.ggml.merges is missing.",
+      {
+        key: "tokenizer.ggml.merges",
+      },
+    );
   }
-  const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
+  const bytes = {
+    type: "ByteLevel",
+    add_prefix_space: false,
+    trim_offsets: false,
+    use_regex: false,
+  };
   return {
     model: bpe(metadata, merges.map(splitMerge), { ignore_merges: words.ignoreMerges ?? false }),
     normalizer: words.composed === true ? { type: "NFC" } : null,
@@ -93,9 +102,13 @@ function byteLevel(metadata: TokenizerMetadata): Recipe {
 function sentencePiece(metadata: TokenizerMetadata): Recipe {
   const scores = metadata.numbers("tokenizer.ggml.scores");
   if (scores === undefined) {
-    throw new GenerationError("InvalidTokenizer", "GGUF metadata: tokenizer.ggml.scores is missing.", {
-      key: "tokenizer.ggml.scores",
-    });
+    throw new GenerationError(
+      "InvalidTokenizer",
+      "GGUF metadata: tokenizer.ggml.scores is missing.",
+      {
+        key: "tokenizer.ggml.scores",
+      },
+    );
   }
   const isText = (id: number) =>
     [tokenType.normal, tokenType.userDefined].includes(metadata.type(id));
@@ -118,14 +131,20 @@ function sentencePiece(metadata: TokenizerMetadata): Recipe {
     pre_tokenizer: null,
     decoder: {
       type: "Sequence",
-      decoders: prefix ? [...decoders, { type: "Strip", content: " ", start: 1, stop: 0 }] : decoders,
+      decoders: prefix
+        ? [...decoders, { type: "Strip", content: " ", start: 1, stop: 0 }]
+        : decoders,
     },
     addBos: true,
     defaults: { bos: 1, eos: 2, unk: 0 },
   };
 }
 
-function bpe(metadata: TokenizerMetadata, merges: readonly unknown[], more: JsonObject): JsonObject {
+function bpe(
+  metadata: TokenizerMetadata,
+  merges: readonly unknown[],
+  more: JsonObject,
+): JsonObject {
   return {
     type: "BPE",
     dropout: null,

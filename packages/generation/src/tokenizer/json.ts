@@ -11,7 +11,8 @@ export function isObject(value: unknown): value is JsonObject {
  * @throws GenerationError TokenizerNotJson, InvalidTokenizer (JSON, but no object)
  */
 export function jsonObject(source: Uint8Array | string | object, file: string): JsonObject {
-  const value = typeof source === "string" || source instanceof Uint8Array ? parse(source, file) : source;
+  const value =
+    typeof source === "string" || source instanceof Uint8Array ? parse(source, file) : source;
   if (isObject(value)) return value;
   throw new GenerationError("InvalidTokenizer", `${file} must be a JSON object.`, { file });
 }

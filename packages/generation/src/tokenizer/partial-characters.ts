@@ -67,5 +67,7 @@ const byteOfCharacter: ReadonlyMap<string, number> = (() => {
 function contains(decoder: unknown, type: string): boolean {
   if (!isObject(decoder)) return false;
   const parts = decoder["decoders"];
-  return decoder["type"] === type || (Array.isArray(parts) && parts.some((part) => contains(part, type)));
+  return (
+    decoder["type"] === type || (Array.isArray(parts) && parts.some((part) => contains(part, type)))
+  );
 }

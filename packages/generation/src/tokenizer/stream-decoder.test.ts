@@ -11,7 +11,11 @@ const tokenizers: [string, Tokenizer][] = [
   ["SentencePiece", sentencePiece],
 ];
 
-function stream(tokenizer: Tokenizer, ids: Iterable<number>, options?: StreamDecoderOptions): string[] {
+function stream(
+  tokenizer: Tokenizer,
+  ids: Iterable<number>,
+  options?: StreamDecoderOptions,
+): string[] {
   const decoder = new StreamDecoder(tokenizer, options);
   return [...Array.from(ids, (id) => decoder.push(id)), decoder.flush()];
 }

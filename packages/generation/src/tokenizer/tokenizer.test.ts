@@ -32,7 +32,9 @@ describe("Tokenizer", () => {
     const turn = byteLevel.tokens.indexOf("<|turn|>");
     const keep = byteLevel.tokens.indexOf("<keep>");
     expect([...tokenizer.encode(special.text)]).toEqual(special.plain);
-    expect([...tokenizer.encode(special.text, { parseSpecialTokens: true })]).toEqual(special.parsed);
+    expect([...tokenizer.encode(special.text, { parseSpecialTokens: true })]).toEqual(
+      special.parsed,
+    );
     expect(special.plain).not.toContain(turn);
     expect(special.plain).toContain(keep);
     expect(special.parsed.filter((id) => id === turn)).toHaveLength(2);
@@ -111,7 +113,11 @@ describe("refusals", () => {
     ["a merge of no token", bpe({ merges: [["a", "c"]] }), "InvalidTokenizer"],
     ["a merge into no token", bpe({ merges: [["b", "a"]] }), "InvalidTokenizer"],
     ["an added token without content", { model, added_tokens: [{ id: 3 }] }, "InvalidTokenizer"],
-    ["an unknown pre-tokenizer", { model, pre_tokenizer: { type: "Magic" } }, "UnsupportedTokenizer"],
+    [
+      "an unknown pre-tokenizer",
+      { model, pre_tokenizer: { type: "Magic" } },
+      "UnsupportedTokenizer",
+    ],
     ["a decoder that is no object", { model, decoder: 7 }, "InvalidTokenizer"],
     [
       "a broken pattern",
@@ -153,6 +159,8 @@ describe("loadTokenizer", () => {
 
   it("refuses a folder without a tokenizer", async () => {
     const empty = memoryFolder(new Map());
-    await expect(loadTokenizer({ folder: empty })).rejects.toMatchObject({ code: "MissingTokenizer" });
+    await expect(loadTokenizer({ folder: empty })).rejects.toMatchObject({
+      code: "MissingTokenizer",
+    });
   });
 });

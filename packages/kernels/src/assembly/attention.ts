@@ -3,52 +3,77 @@ import { mix1, mix4 } from "./mix";
 import { scoreTile1x4, scoreTile2x4 } from "./scores";
 import { Task } from "./task";
 
-/** Query rows per block, and the most heads of a group. */
-export const BLOCK_ROWS: i32 = 64;
-/** Cached rows per step: logits of a block take `BLOCK_ROWS x RUN` numbers (32 KB). */
+/** Query rows (heads of tokens) per step. */
+const ROWS: i32 = 64;
+/** Most cached rows per step: logits of a step take `ROWS x RUN` numbers (32 KB). */
 export const RUN: i32 = 128;
+/** Fewer rows where they are wide, so that all groups of heads find them in the second-level cache (256 KB). */
+const RUN_NUMBERS: i32 = 65536;
 
 /** Below every logit; its exponential is exactly 0. */
 const MASKED: f32 = -3e38;
 
 /** Bytes that `attend` needs at `workspace`. */
 export function attentionWorkspace(): usize {
-  return <usize>BLOCK_ROWS * RUN * 4;
+  return <usize>ROWS * RUN * 4;
 }
 
 /**
- * Adds the visited keys and values to the state of the task's rows, block of query tokens by block, run of consecutive
- * rows in memory by run (online softmax: Milakov & Gimelshein, arXiv 1805.02867).
+ * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, run of consecutive
+ * rows in memory by run, group of heads by group (online softmax: Milakov & Gimelshein, arXiv 1805.02867).
  */
 export function attend(task: Task, workspace: usize): void {
-  const blockTokens = max(1, BLOCK_ROWS / task.groupHeads);
+  const sliceHeads = min(ROWS, task.groupHeads);
+  const blockTokens = ROWS / sliceHeads;
+  const widest = max(task.strideA, max(task.strideB, task.valueStride));
+  const mostRows = max(8, min(RUN, RUN_NUMBERS / widest));
   for (let token = 0; token < task.tokens; token += blockTokens) {
-    attendBlock(task, token, min(blockTokens, task.tokens - token), workspace);
+    const tokens = min(blockTokens, task.tokens - token);
+    const first = task.position + token;
+    const end = min(task.keyEnd, first + tokens);
+    let n = max(task.keyStart, first - task.window + 1);
+    while (n < end) {
+      const count = runLength(task, n, min(mostRows, end - n));
+      for (let group = 0; group < task.groups; group++) {
+        for (let head = 0; head < task.groupHeads; head += sliceHeads) {
+          const heads = min(sliceHeads, task.groupHeads - head);
+          attendRun(task, group, group * task.groupHeads + head, heads, token, tokens, n, count, workspace);
+        }
+      }
+      n += count;
+    }
   }
 }
 
-function attendBlock(task: Task, token: i32, tokens: i32, scores: usize): void {
-  const first = task.position + token;
-  const rows = tokens * task.groupHeads;
-  const end = min(task.keyEnd, first + tokens);
-  let n = max(task.keyStart, first - task.window + 1);
-  while (n < end) {
-    const count = runLength(task, n, min(RUN, end - n));
-    const slot = slotOf(task, n);
-    let added = false;
-    if (task.widthA) {
-      const keys = task.keysA + <usize>slot * task.strideA * 4;
-      score(task, task.queryA, task.widthA, keys, task.strideA, token, rows, count, scores, false);
-      added = true;
-    }
-    if (task.widthB) {
-      const keys = task.keysB + <usize>slot * task.strideB * 4;
-      score(task, task.queryB, task.widthB, keys, task.strideB, token, rows, count, scores, added);
-    }
-    weigh(task, token, rows, n, count, scores);
-    mix(task, token, rows, count, task.values + <usize>slot * task.valueStride * 4, scores);
-    n += count;
+/** A block of query tokens and some heads of one group meet `count` cached rows from position `n` on. */
+function attendRun(
+  task: Task,
+  group: i32,
+  firstHead: i32,
+  heads: i32,
+  token: i32,
+  tokens: i32,
+  n: i32,
+  count: i32,
+  scores: usize,
+): void {
+  const slot = <usize>slotOf(task, n);
+  const rows = tokens * heads;
+  const firstRow = (task.firstToken + token) * task.heads + firstHead;
+  if (task.widthA) {
+    const keys =
+      task.keysA + (slot * task.strideA + <usize>(group / task.keyShare) * task.keyStep) * 4;
+    score(task, task.queryA, task.widthA, keys, task.strideA, firstRow, heads, rows, count, scores, false);
   }
+  if (task.widthB) {
+    const keys = task.keysB + slot * task.strideB * 4;
+    const add = task.widthA > 0;
+    score(task, task.queryB, task.widthB, keys, task.strideB, firstRow, heads, rows, count, scores, add);
+  }
+  weigh(task, firstRow, heads, rows, task.position + token, n, count, scores);
+  const values =
+    task.values + (slot * task.valueStride + <usize>(group / task.valueShare) * task.valueStep) * 4;
+  mix(task, firstRow, heads, rows, count, values, scores);
 }
 
 @inline
@@ -70,12 +95,11 @@ function runLength(task: Task, n: i32, limit: i32): i32 {
   return min(count, limit);
 }
 
-/** Index of row `r` of the block that starts at `token` in the per-row arrays. */
+/** Index in the per-row arrays of row `r` of a block of `heads` heads per token that begins at `firstRow`. */
 @inline
-function rowIndex(task: Task, token: i32, r: i32): usize {
-  const inBlock = r / task.groupHeads;
-  const head = task.firstHead + (r - inBlock * task.groupHeads);
-  return <usize>((task.firstToken + token + inBlock) * task.heads + head);
+function rowIndex(task: Task, firstRow: i32, heads: i32, r: i32): usize {
+  const token = r / heads;
+  return <usize>(firstRow + token * task.heads + (r - token * heads));
 }
 
 /** `scores[r, c] (+)= scale * query_r . key_c`; the columns up to the next multiple of 4 are filled too. */
@@ -85,7 +109,8 @@ function score(
   width: i32,
   keys: usize,
   stride: i32,
-  token: i32,
+  firstRow: i32,
+  heads: i32,
   rows: i32,
   count: i32,
   scores: usize,
@@ -103,24 +128,33 @@ function score(
     let to = scores + <usize>c * 4;
     let r = 0;
     for (; r + 2 <= rows; r += 2) {
-      const q0 = query + rowIndex(task, token, r) * bytes;
-      const q1 = query + rowIndex(task, token, r + 1) * bytes;
+      const q0 = query + rowIndex(task, firstRow, heads, r) * bytes;
+      const q1 = query + rowIndex(task, firstRow, heads, r + 1) * bytes;
       scoreTile2x4(q0, q1, k0, k1, k2, k3, width, scale, to, RUN * 4, add);
       to += 2 * RUN * 4;
     }
     if (r < rows) {
-      const q0 = query + rowIndex(task, token, r) * bytes;
+      const q0 = query + rowIndex(task, firstRow, heads, r) * bytes;
       scoreTile1x4(q0, k0, k1, k2, k3, width, scale, to, add);
     }
   }
 }
 
 /** Turns logits into weights `exp(logit - largest)` and carries the state of every row on. Unseen columns become 0. */
-function weigh(task: Task, token: i32, rows: i32, n: i32, count: i32, scores: usize): void {
+function weigh(
+  task: Task,
+  firstRow: i32,
+  heads: i32,
+  rows: i32,
+  firstPosition: i32,
+  n: i32,
+  count: i32,
+  scores: usize,
+): void {
   const padded = <usize>((count + 3) & ~3) * 4;
   for (let r = 0; r < rows; r++) {
     const s = scores + <usize>r * RUN * 4;
-    const position = task.position + token + r / task.groupHeads;
+    const position = firstPosition + r / heads;
     const from = <usize>min(count, max(0, position - task.window + 1 - n)) * 4;
     const to = <usize>max(0, min(count, position + 1 - n)) * 4;
     if (from >= to) {
@@ -130,7 +164,7 @@ function weigh(task: Task, token: i32, rows: i32, n: i32, count: i32, scores: us
     for (let i: usize = 0; i < from; i += 4) store<f32>(s + i, MASKED);
     for (let i = to; i < padded; i += 4) store<f32>(s + i, MASKED);
 
-    const row = rowIndex(task, token, r);
+    const row = rowIndex(task, firstRow, heads, r);
     const before = load<f32>(task.largest + row * 4);
     const largest = max(before, largestOf(s, padded));
     const sum = exponentials(s, padded, largest);
@@ -172,16 +206,24 @@ function multiply(x: usize, factor: f32, bytes: usize): void {
 }
 
 /** `output_r += sum_c weights[r, c] value_c` */
-function mix(task: Task, token: i32, rows: i32, count: i32, values: usize, weights: usize): void {
+function mix(
+  task: Task,
+  firstRow: i32,
+  heads: i32,
+  rows: i32,
+  count: i32,
+  values: usize,
+  weights: usize,
+): void {
   const bytes = <usize>task.valueWidth * 4;
   const stride = <usize>task.valueStride * 4;
   let r = 0;
   for (; r + 4 <= rows; r += 4) {
     mix4(
-      task.output + rowIndex(task, token, r) * bytes,
-      task.output + rowIndex(task, token, r + 1) * bytes,
-      task.output + rowIndex(task, token, r + 2) * bytes,
-      task.output + rowIndex(task, token, r + 3) * bytes,
+      task.output + rowIndex(task, firstRow, heads, r) * bytes,
+      task.output + rowIndex(task, firstRow, heads, r + 1) * bytes,
+      task.output + rowIndex(task, firstRow, heads, r + 2) * bytes,
+      task.output + rowIndex(task, firstRow, heads, r + 3) * bytes,
       weights + <usize>r * RUN * 4,
       values,
       stride,
@@ -190,7 +232,7 @@ function mix(task: Task, token: i32, rows: i32, count: i32, values: usize, weigh
     );
   }
   for (; r < rows; r++) {
-    const output = task.output + rowIndex(task, token, r) * bytes;
+    const output = task.output + rowIndex(task, firstRow, heads, r) * bytes;
     mix1(output, weights + <usize>r * RUN * 4, values, stride, count, bytes);
   }
 }

@@ -1,6 +1,9 @@
 /**
- * One sequence and one group of heads that share their keys and values. The device writes these fields, 4 bytes each, in
- * this order (`TaskFields` in `cpu/attention-task.ts`).
+ * The attention of one sequence. The device writes these fields, 4 bytes each, in this order
+ * (`cpu/attention-state.ts`).
+ *
+ * Heads come in `groups` of `groupHeads`. Group `j` takes its keys of part A at offset `floor(j / keyShare) * keyStep`
+ * and its values at `floor(j / valueShare) * valueStep` numbers in each row; keys of part B serve all heads.
  *
  * A "row" is one head of one query token. Queries are `[tokens * heads, width]`, so row `token * heads + head` of every
  * per-row array belongs to it: `queryA`, `queryB`, `output` (`valueWidth` numbers each), `largest` and `sum` (one each).
@@ -25,8 +28,12 @@ export class Task {
   largest: usize;
   sum: usize;
   heads: i32;
-  firstHead: i32;
+  groups: i32;
   groupHeads: i32;
+  keyShare: i32;
+  keyStep: i32;
+  valueShare: i32;
+  valueStep: i32;
   firstToken: i32;
   tokens: i32;
   /** Position of the first token. */

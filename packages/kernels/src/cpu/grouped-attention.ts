@@ -1,6 +1,6 @@
 import type { AttentionSequence, GroupedAttention } from "../device";
 import type { GroupedSizes } from "../validate";
-import { AttentionState, firstSeen, type KeyRange } from "./attention-task";
+import { AttentionState, firstSeen, type KeyRange } from "./attention-state";
 import type { Pointer } from "./kernels";
 import { placeIntegers, type Runtime } from "./runtime";
 
@@ -14,24 +14,19 @@ export function groupedAttention(
 ): void {
   const { heads, kvHeads, keys, values, sequences, scale, window } = input;
   const { tokens, headDim, valueDim } = sizes;
-  const count = heads / kvHeads;
+  const part = { query: pointers.query, keys: pointers.keys, width: headDim, stride: keys.width };
+  const rows = { values: pointers.values, stride: values.width };
+  const sharing = {
+    keyHeads: kvHeads,
+    keyWidth: headDim,
+    valueHeads: kvHeads,
+    valueWidth: valueDim,
+  };
   runtime.memory.temporarily((allocate) => {
     const state = new AttentionState(runtime, { tokens, heads, valueDim, scale, window }, allocate);
     for (const sequence of sequences) {
       const range = pagedRange(runtime, sequence, window, keys.pageTokens, allocate);
-      for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
-        const part = {
-          query: pointers.query,
-          keys: pointers.keys + 4 * kvHead * headDim,
-          width: headDim,
-          stride: keys.width,
-        };
-        const rows = {
-          values: pointers.values + 4 * kvHead * valueDim,
-          stride: values.width,
-        };
-        state.visit(sequence, { first: kvHead * count, count }, [part], rows, range);
-      }
+      state.visit(sequence, [part], rows, sharing, range);
     }
     state.normalise(to);
   });

@@ -1,6 +1,6 @@
 import type { AttentionSequence, LatentAttention } from "../device";
 import type { LatentSizes } from "../validate";
-import { AttentionState, firstSeen, type LogitPart } from "./attention-task";
+import { AttentionState, firstSeen, type LogitPart } from "./attention-state";
 import { pagedRange } from "./grouped-attention";
 import type { Pointer } from "./kernels";
 import { multiply, type PackedWeight, type Panels } from "./packed-weight";
@@ -111,10 +111,11 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
       allocate,
     );
     const rows = { values: pointers.latents, stride: rank };
+    const shared = { keyHeads: 1, keyWidth: rank, valueHeads: 1, valueWidth: rank };
     for (const sequence of sequences) {
       const range = pagedRange(runtime, sequence, window, latents.pageTokens, allocate);
       const local = { ...sequence, queryStart: sequence.queryStart - first };
-      state.visit(local, { first: 0, count: heads }, parts, rows, range);
+      state.visit(local, parts, rows, shared, range);
     }
 
     const to = call.to + 4 * first * heads * valueDim;
@@ -158,12 +159,15 @@ function perHead(
 function attendExpanded(call: Call, sequence: AttentionSequence): void {
   const { runtime, input, sizes, pointers } = call;
   const { heads, scale, window } = input;
-  const { kvLoraRank: rank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads } = sizes;
+  const { kvLoraRank: rank, nopeDim, ropeDim, valueDim } = sizes;
   const { queryStart, queryCount, length } = sequence;
-  const keyGroup = keyUpHeads ? heads / keyUpHeads : heads;
-  const valueGroup = valueUpHeads ? heads / valueUpHeads : heads;
-  const count = greatestCommonDivisor(keyGroup, valueGroup);
   const local = { ...sequence, queryStart: 0 };
+  const sharing = {
+    keyHeads: sizes.keyUpHeads || 1,
+    keyWidth: nopeDim,
+    valueHeads: sizes.valueUpHeads || 1,
+    valueWidth: valueDim,
+  };
   runtime.memory.temporarily((allocate) => {
     const state = new AttentionState(
       runtime,
@@ -171,27 +175,22 @@ function attendExpanded(call: Call, sequence: AttentionSequence): void {
       allocate,
     );
     const block = allocateBlock(call, allocate);
-    const queryNope = pointers.queryNope + 4 * queryStart * heads * nopeDim;
-    const queryRope = pointers.queryRope + 4 * queryStart * heads * ropeDim;
-    const keyStride = keyUpHeads ? keyUpHeads * nopeDim : rank;
-    const valueStride = valueUpHeads ? valueUpHeads * valueDim : rank;
+    const parts: LogitPart[] = [];
+    if (nopeDim > 0) {
+      const query = pointers.queryNope + 4 * queryStart * heads * nopeDim;
+      const stride = pointers.keyUp?.outputs ?? rank;
+      parts.push({ query, keys: block.keys, width: nopeDim, stride });
+    }
+    if (ropeDim > 0) {
+      const query = pointers.queryRope + 4 * queryStart * heads * ropeDim;
+      parts.push({ query, keys: block.ropeKeys, width: ropeDim, stride: ropeDim });
+    }
+    const rows = { values: block.values, stride: pointers.valueUp?.outputs ?? rank };
     for (let start = firstSeen(sequence, window); start < length; start += EXPANDED_ROWS) {
       const end = Math.min(length, start + EXPANDED_ROWS);
       restore(call, block, sequence, start, end);
       const range = { pages: block.page, pageTokens: EXPANDED_ROWS, base: start, start, end };
-      for (let head = 0; head < heads; head += count) {
-        const parts: LogitPart[] = [];
-        if (nopeDim > 0) {
-          const keys = block.keys + 4 * Math.floor(head / keyGroup) * nopeDim;
-          parts.push({ query: queryNope, keys, width: nopeDim, stride: keyStride });
-        }
-        if (ropeDim > 0) {
-          const keys = block.ropeKeys;
-          parts.push({ query: queryRope, keys, width: ropeDim, stride: ropeDim });
-        }
-        const values = block.values + 4 * Math.floor(head / valueGroup) * valueDim;
-        state.visit(local, { first: head, count }, parts, { values, stride: valueStride }, range);
-      }
+      state.visit(local, parts, rows, sharing, range);
     }
     state.normalise(call.to + 4 * queryStart * heads * valueDim);
   });
@@ -253,8 +252,4 @@ function restore(
   const x = { pointer: block.latents, tokens: end - start };
   if (pointers.keyUp) multiply(runtime, pointers.keyUp, x, { pointer: block.keys });
   if (pointers.valueUp) multiply(runtime, pointers.valueUp, x, { pointer: block.values });
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -16,6 +16,17 @@ export interface ValueRows {
   readonly stride: number;
 }
 
+/**
+ * How heads share rows: `keyHeads` slices of `keyWidth` numbers in each row of the first logit part, each serving
+ * `heads / keyHeads` heads, and likewise for values. The second part serves all heads.
+ */
+export interface Sharing {
+  readonly keyHeads: number;
+  readonly keyWidth: number;
+  readonly valueHeads: number;
+  readonly valueWidth: number;
+}
+
 /** The rows of the cache a task visits: positions `start … end - 1`, on pages that begin at position `base`. */
 export interface KeyRange {
   readonly pages: Pointer;
@@ -23,12 +34,6 @@ export interface KeyRange {
   readonly base: number;
   readonly start: number;
   readonly end: number;
-}
-
-/** Consecutive heads with the same keys and values. */
-export interface HeadGroup {
-  readonly first: number;
-  readonly count: number;
 }
 
 /** Sizes shared by all tasks of one attention. */
@@ -40,9 +45,7 @@ export interface AttentionSizes {
   readonly window: number | undefined;
 }
 
-/** The most heads of a group: `BLOCK_ROWS` of `assembly/attention.ts`. */
-const MOST_GROUP_HEADS = 64;
-const TASK_BYTES = 27 * 4;
+const TASK_BYTES = 31 * 4;
 const NO_WINDOW = 2 ** 31 - 1;
 /** Below every logit; as in `assembly/attention.ts`. */
 const LOWEST = -3e38;
@@ -77,34 +80,35 @@ export class AttentionState {
     memory.view(this.#sum, rows).fill(0);
   }
 
-  /** Lets the queries of a sequence, in one group of heads, see a range of rows. */
+  /** Lets the queries of a sequence see a range of rows. */
   visit(
     { queryStart, queryCount, length }: AttentionSequence,
-    group: HeadGroup,
     parts: readonly LogitPart[],
     { values, stride }: ValueRows,
+    { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
     range: KeyRange,
   ): void {
     const { kernels, memory, attentionWorkspace } = this.#runtime;
     const { heads, scale, window } = this.#sizes;
     const none: LogitPart = { query: 0, keys: 0, width: 0, stride: 0 };
     const [a = none, b = none] = parts;
-    for (let head = 0; head < group.count; head += MOST_GROUP_HEADS) {
-      // The order of the fields of `Task` in assembly/task.ts.
-      const fields = Int32Array.from(
-        [
-          [a.query, a.keys, a.width, a.stride],
-          [b.query, b.keys, b.width, b.stride],
-          [values, stride, this.valueWidth, this.output, this.#largest, this.#sum],
-          [heads, group.first + head, Math.min(MOST_GROUP_HEADS, group.count - head)],
-          [queryStart, queryCount, length - queryCount, window ?? NO_WINDOW],
-          [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
-        ].flat(),
-      );
-      new Float32Array(fields.buffer)[fields.length - 1] = scale;
-      placeIntegers(memory, this.#task, fields);
-      kernels.attend(this.#task, attentionWorkspace);
-    }
+    // Both slices of keys and slices of values serve whole groups.
+    const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
+    const groups = heads / groupHeads;
+    // The order of the fields of `Task` in assembly/task.ts.
+    const fields = Int32Array.from(
+      [
+        [a.query, a.keys, a.width, a.stride],
+        [b.query, b.keys, b.width, b.stride],
+        [values, stride, this.valueWidth, this.output, this.#largest, this.#sum],
+        [heads, groups, groupHeads],
+        [groups / keyHeads, keyWidth, groups / valueHeads, valueWidth],
+        [queryStart, queryCount, length - queryCount, window ?? NO_WINDOW],
+        [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
+      ].flat(),
+    );
+    new Float32Array(fields.buffer)[fields.length - 1] = scale;
+    kernels.attend(placeIntegers(memory, this.#task, fields), attentionWorkspace);
   }
 
   /** Divides by the sums of weights, into rows of `valueDim` numbers at `to`; rows of no sequence become zero. */
@@ -127,4 +131,8 @@ export function firstSeen(
   window: number | undefined,
 ): number {
   return window === undefined ? 0 : Math.max(0, length - queryCount - window + 1);
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

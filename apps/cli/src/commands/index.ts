@@ -1,0 +1,17 @@
+import type { Command } from "../command";
+import { compareCommand } from "./compare";
+import { convertCommand } from "./convert";
+import { demoCommand } from "./demo";
+import { evaluateCommand } from "./evaluate";
+import { generateCommand } from "./generate";
+import { inspectCommand } from "./inspect";
+
+/** The commands, in the order of the help. A new one is one entry. */
+export const commands: readonly Command[] = [
+  demoCommand,
+  inspectCommand,
+  convertCommand,
+  evaluateCommand,
+  compareCommand,
+  generateCommand,
+];

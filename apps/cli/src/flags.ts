@@ -1,0 +1,102 @@
+import { InvalidArgumentError } from "commander";
+import type { Flag } from "./command";
+
+/** A flag with a value that may be left out. */
+export function optional<Value>(
+  flags: string,
+  description: string,
+  parse: (text: string) => Value,
+): Flag<Value | undefined> {
+  return { flags, description, parse, fallback: undefined };
+}
+
+/** A flag with a value and what it is when left out. */
+export function withDefault<Value>(
+  flags: string,
+  description: string,
+  parse: (text: string) => Value,
+  fallback: Value,
+): Flag<Value> {
+  return { flags, description, parse, fallback };
+}
+
+/** One of several words. */
+export function choice<Word extends string>(
+  flags: string,
+  description: string,
+  choices: readonly Word[],
+  fallback: Word,
+): Flag<Word> {
+  return { flags, description, choices, fallback, parse: oneOf(choices) };
+}
+
+/** A flag without a value. */
+export function toggle(flags: string, description: string): Flag<boolean> {
+  return { flags, description, fallback: false };
+}
+
+/** Any text. */
+export const text = (value: string): string => value;
+
+/** Any text but the empty one: names of files. */
+export function filled(value: string): string {
+  if (value !== "") return value;
+  throw new InvalidArgumentError("It must not be empty.");
+}
+
+/** A whole number, written with digits only. */
+export function integer(
+  minimum: number,
+  maximum = Number.MAX_SAFE_INTEGER,
+): (value: string) => number {
+  return (value) => {
+    const number = /^-?\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (Number.isSafeInteger(number) && number >= minimum && number <= maximum) return number;
+    throw new InvalidArgumentError(`It must be a whole number ${range(minimum, maximum)}.`);
+  };
+}
+
+/** A decimal number. */
+export function decimal(minimum: number, maximum = Infinity): (value: string) => number {
+  return (value) => {
+    const number = decimalPattern.test(value) ? Number(value) : Number.NaN;
+    if (number >= minimum && number <= maximum && Number.isFinite(number)) return number;
+    throw new InvalidArgumentError(`It must be a number ${range(minimum, maximum)}.`);
+  };
+}
+
+const decimalPattern = /^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+
+function range(minimum: number, maximum: number): string {
+  const endless = maximum === Infinity || maximum === Number.MAX_SAFE_INTEGER;
+  return endless ? `from ${minimum} on` : `from ${minimum} to ${maximum}`;
+}
+
+/** A part of a whole, `25%` or `0.25`, as a fraction between 0 and 1, both excluded. */
+export function part(value: string): number {
+  const inPercent = value.endsWith("%");
+  const digits = (inPercent ? value.slice(0, -1) : value).trim();
+  const number = decimalPattern.test(digits) ? Number(digits) : Number.NaN;
+  const fraction = inPercent ? number / 100 : number;
+  if (fraction > 0 && fraction < 1) return fraction;
+  const meant = number > 1 && number < 100 ? ` Did you mean ${number}%?` : "";
+  throw new InvalidArgumentError(
+    `It must be between 0% and 100%, such as 25% or 0.25.${inPercent ? "" : meant}`,
+  );
+}
+
+/** A word of a list, or else what `otherwise` makes of it. */
+export function wordOr<Word extends string, Value>(
+  word: Word,
+  otherwise: (value: string) => Value,
+): (value: string) => Word | Value {
+  return (value) => (value === word ? word : otherwise(value));
+}
+
+function oneOf<Word extends string>(choices: readonly Word[]): (value: string) => Word {
+  return (value) => {
+    const found = choices.find((word) => word === value);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Choose one of: ${choices.join(", ")}.`);
+  };
+}

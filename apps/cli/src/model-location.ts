@@ -1,0 +1,127 @@
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { loadTokenizer, tokenizerJsonFromGguf, type Tokenizer } from "@transmla/generation";
+import type { Device } from "@transmla/kernels";
+import { loadModel, openModel, type Model, type ModelFiles } from "@transmla/models";
+import { modelFolderPath } from "@transmla/sample-model";
+import { fileSource, folder, type ModelFolder } from "@transmla/tensor-io";
+import type { CommandContext } from "./command";
+import { CliError } from "./errors";
+
+/** The word that stands for the embedded model and, as a text, for the texts that come with it. */
+export const SAMPLE = "sample";
+
+/** An opened model: headers read and checked, no weight touched yet. */
+export interface LocatedModel {
+  /** As the user wrote it. */
+  readonly name: string;
+  readonly isSample: boolean;
+  /** The folder, or the GGUF file. */
+  readonly path: string;
+  readonly files: ModelFiles;
+}
+
+/**
+ * Opens what `<model>` names, runs `body` and closes it.
+ *
+ * @throws CliError `ModelNotFound`; ModelsError and TensorIoError for models that cannot be used
+ */
+export async function withModel<Value>(
+  name: string,
+  body: (model: LocatedModel) => Promise<Value>,
+): Promise<Value> {
+  const isSample = name === SAMPLE;
+  const path = isSample ? modelFolderPath() : name;
+  const files = await openModel(await modelSource(path));
+  try {
+    return await body({ name, isSample, path, files });
+  } finally {
+    await files.close();
+  }
+}
+
+async function modelSource(path: string) {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return folder(path);
+  if (found === undefined) throw notFound(path);
+  if (path.endsWith(".safetensors")) {
+    throw new CliError(
+      "ModelNotFound",
+      `${path} holds weights only: give the folder that has its config.json.`,
+      { path },
+    );
+  }
+  return fileSource(path, basename(path));
+}
+
+function notFound(path: string): CliError {
+  const isHubId = /^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith(".");
+  const advice = isHubId
+    ? "models cannot be downloaded by name yet, so give a folder, a .gguf file or the word sample"
+    : "give a folder, a .gguf file or the word sample";
+  return new CliError("ModelNotFound", `there is no ${path}: ${advice}.`, { path });
+}
+
+/** The model's tokenizer: from its folder, or from the metadata of its GGUF file. */
+export function tokenizerOf({ files }: LocatedModel): Promise<Tokenizer> {
+  return loadTokenizer(files.origin);
+}
+
+/** Puts the weights on a device, with progress. */
+export function load(
+  { name, files }: LocatedModel,
+  device: Device,
+  { terminal, signal }: CommandContext,
+): Promise<Model> {
+  const label = `loading ${shortName(name)}`;
+  terminal.working(label);
+  return loadModel(files, device, { onProgress: terminal.progressOf(label), signal });
+}
+
+/** The last part of a path, for lines that have no room for all of it. */
+export function shortName(name: string): string {
+  return basename(name) || name;
+}
+
+/** Files of a model folder that belong to its text side; they are carried over to a converted model. */
+const companionNames = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "tokenizer.model",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "chat_template.jinja",
+  "generation_config.json",
+];
+
+/** What goes beside the weights of a converted model, by file name. */
+export async function companionFiles({ files }: LocatedModel): Promise<Map<string, Uint8Array>> {
+  const { origin } = files;
+  if ("folder" in origin) return filesOf(origin.folder, companionNames);
+  if (!origin.gguf.values.has("tokenizer.ggml.model")) return new Map();
+  const { tokenizerJson, tokenizerConfig } = tokenizerJsonFromGguf(origin.gguf.values);
+  const encode = (json: object) => new TextEncoder().encode(`${JSON.stringify(json, null, 1)}\n`);
+  return new Map([
+    ["tokenizer.json", encode(tokenizerJson)],
+    ["tokenizer_config.json", encode(tokenizerConfig)],
+  ]);
+}
+
+async function filesOf(
+  from: ModelFolder,
+  names: readonly string[],
+): Promise<Map<string, Uint8Array>> {
+  const found = new Map<string, Uint8Array>();
+  for (const name of names) {
+    if (!(await from.has(name))) continue;
+    const source = await from.open(name);
+    try {
+      found.set(name, await source.read(0, source.size));
+    } finally {
+      await source.close();
+    }
+  }
+  return found;
+}

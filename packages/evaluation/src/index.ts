@@ -1,0 +1,13 @@
+export { divergence, type Divergence } from "./divergence";
+export { EvaluationError, evaluationErrors, type EvaluationErrorCode } from "./errors";
+export {
+  argmax,
+  klDivergence,
+  logSumExp,
+  maxDifference,
+  negativeLogLikelihood,
+  rowOf,
+  type Row,
+} from "./log-probability";
+export { perplexity, type Perplexity } from "./perplexity";
+export { planWindows, type EvaluationOptions, type Progress } from "./windows";
