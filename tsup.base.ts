@@ -10,6 +10,8 @@ export function packageBuild(options: Options = {}) {
     sourcemap: true,
     target: "es2022",
     treeshake: true,
+    // The prefix keeps Node's modules recognisable to bundlers, which switch them off by it.
+    removeNodeProtocol: false,
     ...options,
   });
 }

@@ -6,7 +6,10 @@ import { constantModel, golden, goldenModel } from "./testing/models";
 
 const llama = await goldenModel();
 const { tokens, logits } = await golden();
-const uniform96 = await constantModel(new Array<number>(96).fill(0));
+const uniform96 = await constantModel([...new Float32Array(96)]);
+
+/** A model of constant probabilities, powers of one half. */
+const halves = (...powers: number[]) => constantModel(powers.map((power) => -power * Math.LN2));
 
 describe("divergence", () => {
   it("of a model from itself is nothing", async () => {
@@ -23,9 +26,8 @@ describe("divergence", () => {
   });
 
   it("of constant models is that of their distributions, the first token of a window included", async () => {
-    const half = (...powers: number[]) => constantModel(powers.map((power) => -power * Math.LN2));
-    const a = await half(1, 2, 2);
-    const b = await half(2, 2, 1);
+    const a = await halves(1, 2, 2);
+    const b = await halves(2, 2, 1);
     const result = await divergence(a, b, Int32Array.of(0, 0, 2, 1, 0), { context: 2 });
     expect(result.meanKl).toBeCloseTo(0.25 * Math.LN2, 6);
     expect(result.maxLogitDifference).toBeCloseTo(Math.LN2, 6);

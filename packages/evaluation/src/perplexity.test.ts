@@ -4,7 +4,7 @@ import { perplexity } from "./perplexity";
 import { constantModel, golden, goldenModel } from "./testing/models";
 import { planWindows, type EvaluationOptions, type Progress } from "./windows";
 
-const uniform = await constantModel(new Array<number>(7).fill(0));
+const uniform = await constantModel([0, 0, 0, 0, 0, 0, 0]);
 const llama = await goldenModel();
 const prompt = await golden();
 const text = Int32Array.from({ length: 50 }, (_, index) => (index * index + 3 * index) % 96);
@@ -90,10 +90,10 @@ describe("perplexity", () => {
   });
 });
 
-describe("planWindows", () => {
-  const lengths = (count: number, options: EvaluationOptions) =>
-    planWindows([uniform], new Int32Array(count), options).map((window) => window.length);
+const lengths = (count: number, options: EvaluationOptions) =>
+  planWindows([uniform], new Int32Array(count), options).map((window) => window.length);
 
+describe("planWindows", () => {
   it("cuts the text, and leaves out a last window of one token", () => {
     expect(lengths(10, { context: 4 })).toEqual([4, 4, 2]);
     expect(lengths(9, { context: 4 })).toEqual([4, 4]);

@@ -44,8 +44,9 @@ export class MeanLikelihood {
   private sum = 0;
   count = 0;
 
-  add(negativeLogLikelihood: number): void {
-    this.sum += negativeLogLikelihood;
+  /** @param nats one negative log-likelihood */
+  add(nats: number): void {
+    this.sum += nats;
     this.count++;
   }
 

@@ -13,7 +13,6 @@ export class Random {
   /** Uniform in [0, 1) with the 53 bits that a number holds. */
   next(): number {
     const high = xoshiro128(this.state) >>> 5;
-    const low = xoshiro128(this.state) >>> 6;
     return (high * 2 ** 26 + low) / 2 ** 53;
   }
 }
@@ -43,7 +42,11 @@ export function stateFromSeed(seed: number): Uint32Array {
     words[index] = mixed ^ (mixed >> 31n);
   }
   const low = (word: bigint) => Number(word & 0xffffffffn);
-  return Uint32Array.from([...words].flatMap((word) => [low(word), low(word >> 32n)]));
+  return Uint32Array.from([...words].flatMap((word) => [lowHalf(word), lowHalf(word >> 32n)]));
+}
+
+function lowHalf(word: bigint): number {
+  return Number(word & 0xffffffffn);
 }
 
 function rotateLeft(word: number, by: number): number {

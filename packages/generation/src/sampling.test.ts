@@ -30,6 +30,8 @@ const off = -Infinity;
 /** Probabilities 0.5, 0.25, 0.125, 0.125. */
 const halves = Float32Array.of(3, 2, 1, 1).map((power) => power * Math.LN2);
 
+const kept = (logits: Float32Array) => [...logits].map((logit) => logit !== off);
+
 describe("filters", () => {
   it.each(golden.cases.map((entry) => [JSON.stringify(entry.options), entry] as const))(
     "agree with transformers for %s",
@@ -58,19 +60,17 @@ describe("filters", () => {
   });
 
   it("keep the fewest that reach p", () => {
-    const kept = (p: number) => [...keepTopP(halves, p)].map((logit) => logit !== off);
-    expect(kept(0)).toEqual([true, false, false, false]);
-    expect(kept(0.49)).toEqual([true, false, false, false]);
-    expect(kept(0.51)).toEqual([true, true, false, false]);
-    expect(kept(0.8)).toEqual([true, true, true, false]);
-    expect(kept(0.9)).toEqual([true, true, true, true]);
+    expect(kept(keepTopP(halves, 0))).toEqual([true, false, false, false]);
+    expect(kept(keepTopP(halves, 0.49))).toEqual([true, false, false, false]);
+    expect(kept(keepTopP(halves, 0.51))).toEqual([true, true, false, false]);
+    expect(kept(keepTopP(halves, 0.8))).toEqual([true, true, true, false]);
+    expect(kept(keepTopP(halves, 0.9))).toEqual([true, true, true, true]);
   });
 
   it("keep what is at least a fraction of the best", () => {
-    const kept = (p: number) => [...keepMinP(halves, p)].map((logit) => logit !== off);
-    expect(kept(0.51)).toEqual([true, false, false, false]);
-    expect(kept(0.49)).toEqual([true, true, false, false]);
-    expect(kept(0.2)).toEqual([true, true, true, true]);
+    expect(kept(keepMinP(halves, 0.51))).toEqual([true, false, false, false]);
+    expect(kept(keepMinP(halves, 0.49))).toEqual([true, true, false, false]);
+    expect(kept(keepMinP(halves, 0.2))).toEqual([true, true, true, true]);
   });
 
   it("leave their argument alone and the best token in", () => {
@@ -146,11 +146,12 @@ describe("Sampler", () => {
     expect(statistic).toBeLessThan(freedom * (1 - spread + 3.09 * Math.sqrt(spread)) ** 3);
   });
 
+  function choices(seed: number): number[] {
+    const sampler = new Sampler({ temperature: 1, seed });
+    return Array.from({ length: 20 }, () => sampler.choose(logits));
+  }
+
   it("repeats itself with the same seed and not with another", () => {
-    const choices = (seed: number) => {
-      const sampler = new Sampler({ temperature: 1, seed });
-      return Array.from({ length: 20 }, () => sampler.choose(logits));
-    };
     expect(choices(5)).toEqual(choices(5));
     expect(choices(5)).not.toEqual(choices(6));
   });

@@ -72,11 +72,13 @@ export function filterLogits(
   return left;
 }
 
+const isAmount = (value: number) => Number.isFinite(value) && value >= 0;
+const isFactor = (value: number) => Number.isFinite(value) && value > 0;
+const isFraction = (value: number) => value >= 0 && value <= 1;
+const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+
 /** Fills in the defaults. Throws GenerationError `InvalidOption`. */
 export function checkSampling(options: SamplingOptions): SamplingNumbers {
-  const isFinite = (value: number) => Number.isFinite(value) && value >= 0;
-  const isFraction = (value: number) => value >= 0 && value <= 1;
-  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
   const {
     temperature = 0,
     topK = 0,
@@ -85,16 +87,11 @@ export function checkSampling(options: SamplingOptions): SamplingNumbers {
     repetitionPenalty = 1,
     seed = 0,
   } = options;
-  checkOption("temperature", temperature, "a number from 0 on", isFinite);
+  checkOption("temperature", temperature, "a number from 0 on", isAmount);
   checkOption("topK", topK, "a whole number from 0 on", isCount);
   checkOption("topP", topP, "between 0 and 1", isFraction);
   checkOption("minP", minP, "between 0 and 1", isFraction);
-  checkOption(
-    "repetitionPenalty",
-    repetitionPenalty,
-    "above 0",
-    (value) => value > 0 && isFinite(value),
-  );
+  checkOption("repetitionPenalty", repetitionPenalty, "above 0", isFactor);
   checkOption("seed", seed, "a whole number from 0 to 2^53 - 1", isCount);
   return { temperature, topK, topP, minP, repetitionPenalty };
 }
@@ -145,7 +142,7 @@ export function keepTopK(logits: Float32Array, k: number): Float32Array {
 
 /** Minus infinity but for the fewest largest whose probabilities reach `p` together; at least one stays. */
 export function keepTopP(logits: Float32Array, p: number): Float32Array {
-  const descending = softmax(logits).sort().reverse();
+  const descending = softmax(logits).toSorted().toReversed();
   let count = 0;
   for (let mass = 0; count === 0 || (mass < p && count < descending.length); count++) {
     mass += descending[count]!;

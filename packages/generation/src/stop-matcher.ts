@@ -43,7 +43,7 @@ export class StopMatcher {
     return this.stops
       .map((stop) => ({ start: text.indexOf(stop), end: text.indexOf(stop) + stop.length }))
       .filter(({ start }) => start >= 0)
-      .sort((a, b) => a.end - b.end || a.start - b.start)[0];
+      .toSorted((a, b) => a.end - b.end || a.start - b.start)[0];
   }
 
   /** Length of the longest end of the text that is the beginning of a stop string. */

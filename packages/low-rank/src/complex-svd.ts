@@ -28,7 +28,7 @@ const MAX_SWEEPS = 60;
  * one-sided Jacobi rotations. Accuracy as for the real `svd`; each column of v is turned so that its
  * leading component is real and positive, as in `hermitianEigh`.
  *
- * @throws LowRankError NON_FINITE, NO_CONVERGENCE
+ * @throws LowRankError NonFinite, NoConvergence
  */
 export function complexSvd(m: ComplexMatrix): ComplexSvd {
   requireComplexFinite(m, "complexSvd");
@@ -95,7 +95,7 @@ function orthogonalise(x: ComplexMatrix, v: ComplexMatrix): void {
     }
     if (rotations === 0) return;
   }
-  throw new LowRankError("NO_CONVERGENCE", `complexSvd: not orthogonal after ${MAX_SWEEPS} sweeps`);
+  throw new LowRankError("NoConvergence", `complexSvd: not orthogonal after ${MAX_SWEEPS} sweeps`);
 }
 
 /** x_pᴴ x_q of two rows read as vectors. */

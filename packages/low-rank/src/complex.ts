@@ -16,7 +16,7 @@ type Numbers = Float64Array | Float32Array | readonly number[];
 /**
  * A `[rows, columns]` complex matrix; parts left out are zero, Float64Arrays are not copied.
  *
- * @throws LowRankError INVALID_ARGUMENT, SHAPE_MISMATCH
+ * @throws LowRankError InvalidArgument, ShapeMismatch
  */
 export function complexMatrix(
   rows: number,
@@ -42,11 +42,11 @@ export function imaginaryPart(m: ComplexMatrix): Matrix {
   return { rows: m.rows, columns: m.columns, data: m.im };
 }
 
-/** a b. @throws LowRankError SHAPE_MISMATCH */
+/** a b. @throws LowRankError ShapeMismatch */
 export function complexMultiply(a: ComplexMatrix, b: ComplexMatrix): ComplexMatrix {
   if (a.columns !== b.rows) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `complexMultiply: ${shapeOf(a)} does not fit ${shapeOf(b)}`,
       { a: [a.rows, a.columns], b: [b.rows, b.columns] },
     );
@@ -70,11 +70,11 @@ export function adjoint(m: ComplexMatrix): ComplexMatrix {
   return { rows: m.columns, columns: m.rows, re, im };
 }
 
-/** m diag(factors), real factors. @throws LowRankError SHAPE_MISMATCH */
+/** m diag(factors), real factors. @throws LowRankError ShapeMismatch */
 export function scaleComplexColumns(m: ComplexMatrix, factors: ArrayLike<number>): ComplexMatrix {
   if (factors.length !== m.columns) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `scaleComplexColumns: expected ${m.columns} factors, got ${factors.length}`,
       { expected: m.columns, actual: factors.length },
     );

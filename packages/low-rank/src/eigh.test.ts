@@ -148,13 +148,13 @@ describe("eigh", () => {
   });
 
   it("refuses what is not a finite symmetric matrix", () => {
-    expect(codeOf(() => eigh(matrix(2, 3)))).toBe("SHAPE_MISMATCH");
+    expect(codeOf(() => eigh(matrix(2, 3)))).toBe("ShapeMismatch");
     expect(errorOf(() => eigh(matrix(2, 2, [1, 2, 3, 1])))).toMatchObject({
-      code: "NOT_SYMMETRIC",
+      code: "NotSymmetric",
       context: { row: 1, column: 0 },
     });
     expect(errorOf(() => eigh(matrix(2, 2, [1, 0, NaN, 1])))).toMatchObject({
-      code: "NON_FINITE",
+      code: "NonFinite",
       context: { row: 1, column: 0 },
     });
     // float32-sized asymmetry is taken as rounding

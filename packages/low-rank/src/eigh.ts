@@ -22,7 +22,7 @@ export interface SymmetricEigen {
  * positive (the first within one part in a million of the largest magnitude), so the same input
  * gives the same output. The mean of (i, j) and (j, i) is taken.
  *
- * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC, NO_CONVERGENCE
+ * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric, NoConvergence
  */
 export function eigh(m: Matrix): SymmetricEigen {
   requireSymmetric(m, "eigh");

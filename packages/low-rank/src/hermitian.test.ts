@@ -101,14 +101,14 @@ describe("hermitianEigh", () => {
   });
 
   it("refuses what is not Hermitian", () => {
-    expect(codeOf(() => hermitianEigh(complexMatrix(2, 3)))).toBe("SHAPE_MISMATCH");
+    expect(codeOf(() => hermitianEigh(complexMatrix(2, 3)))).toBe("ShapeMismatch");
     const skew = complexMatrix(2, 2, [1, 0, 0, 1], [0, 1, 1, 0]);
     expect(errorOf(() => hermitianEigh(skew))).toMatchObject({
-      code: "NOT_SYMMETRIC",
+      code: "NotSymmetric",
       context: { row: 1, column: 0 },
     });
-    expect(codeOf(() => hermitianEigh(complexMatrix(1, 1, [1], [1])))).toBe("NOT_SYMMETRIC");
-    expect(codeOf(() => hermitianEigh(complexMatrix(1, 1, [NaN])))).toBe("NON_FINITE");
+    expect(codeOf(() => hermitianEigh(complexMatrix(1, 1, [1], [1])))).toBe("NotSymmetric");
+    expect(codeOf(() => hermitianEigh(complexMatrix(1, 1, [NaN])))).toBe("NonFinite");
   });
 });
 
@@ -152,7 +152,7 @@ describe("complexSvd", () => {
   });
 
   it("refuses NaN", () => {
-    expect(codeOf(() => complexSvd(complexMatrix(1, 1, [0], [NaN])))).toBe("NON_FINITE");
+    expect(codeOf(() => complexSvd(complexMatrix(1, 1, [0], [NaN])))).toBe("NonFinite");
   });
 });
 
@@ -165,7 +165,7 @@ describe("complex products", () => {
     expect([product.re[0], product.im[0]]).toEqual([9, 0]);
     expect([...realPart(adjoint(a)).data]).toEqual([1, 2]);
     expect([...imaginaryPart(adjoint(a)).data]).toEqual([-3, 1]);
-    expect(codeOf(() => complexMultiply(a, a))).toBe("SHAPE_MISMATCH");
-    expect(codeOf(() => scaleComplexColumns(a, [1]))).toBe("SHAPE_MISMATCH");
+    expect(codeOf(() => complexMultiply(a, a))).toBe("ShapeMismatch");
+    expect(codeOf(() => scaleComplexColumns(a, [1]))).toBe("ShapeMismatch");
   });
 });

@@ -30,7 +30,7 @@ const MAX_SWEEPS = 60;
  * Each eigenvector is turned so that its leading component is real and positive (the first within one
  * part in a million of the largest magnitude).
  *
- * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC, NO_CONVERGENCE
+ * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric, NoConvergence
  */
 export function hermitianEigh(m: ComplexMatrix): HermitianEigen {
   requireHermitian(m, "hermitianEigh");
@@ -80,7 +80,7 @@ function diagonalise(h: ComplexMatrix, v: ComplexMatrix): void {
     if (rotations === 0) return;
   }
   throw new LowRankError(
-    "NO_CONVERGENCE",
+    "NoConvergence",
     `hermitianEigh: not diagonal after ${MAX_SWEEPS} sweeps`,
   );
 }
@@ -119,7 +119,7 @@ export function requireHermitian(m: ComplexMatrix, name: string): void {
       const im = Math.abs(m.im[x] + m.im[y]);
       if (re > allowed || im > allowed) {
         throw new LowRankError(
-          "NOT_SYMMETRIC",
+          "NotSymmetric",
           `${name} takes a Hermitian matrix: (${i}, ${j}) is ${m.re[x]} + ${m.im[x]}i, (${j}, ${i}) is ${m.re[y]} + ${m.im[y]}i`,
           { row: i, column: j },
         );

@@ -1,4 +1,4 @@
-export { LowRankError } from "./errors";
+export { LowRankError, lowRankErrors } from "./errors";
 export type { LowRankErrorCode } from "./errors";
 export {
   add,

@@ -13,7 +13,7 @@ const MAX_SWEEPS = 60;
  * accurately as the largest. Each sweep begins with all cosines in one matrix
  * product and then visits the pairs that are not orthogonal yet.
  *
- * @throws LowRankError NO_CONVERGENCE
+ * @throws LowRankError NoConvergence
  */
 export function orthogonaliseRows(
   x: Float64Array,
@@ -33,7 +33,7 @@ export function orthogonaliseRows(
     }
     if (rotations === 0) return;
   }
-  throw new LowRankError("NO_CONVERGENCE", `no orthogonal columns after ${MAX_SWEEPS} sweeps`);
+  throw new LowRankError("NoConvergence", `no orthogonal columns after ${MAX_SWEEPS} sweeps`);
 }
 
 /** Cosines of all pairs i < j of rows; negligible rows become zero, orthogonal to all. */

@@ -23,7 +23,7 @@ function isSize(n: number): boolean {
  * A `[rows, columns]` matrix, zero or over `data`. A Float64Array is used without a copy, other
  * sequences are copied.
  *
- * @throws LowRankError INVALID_ARGUMENT (sizes), SHAPE_MISMATCH (length of `data`)
+ * @throws LowRankError InvalidArgument (sizes), ShapeMismatch (length of `data`)
  */
 export function matrix(
   rows: number,
@@ -32,7 +32,7 @@ export function matrix(
 ): Matrix {
   if (!isSize(rows) || !isSize(columns) || rows * columns > MAX_ELEMENTS) {
     throw new LowRankError(
-      "INVALID_ARGUMENT",
+      "InvalidArgument",
       `a matrix of ${rows} x ${columns}: sizes are positive integers, at most ${MAX_ELEMENTS} elements`,
       { rows, columns },
     );
@@ -40,7 +40,7 @@ export function matrix(
   if (data === undefined) return { rows, columns, data: new Float64Array(rows * columns) };
   if (data.length !== rows * columns) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `a ${rows} x ${columns} matrix takes ${rows * columns} numbers, got ${data.length}`,
       { rows, columns, length: data.length },
     );
@@ -111,7 +111,7 @@ function product(name: string, a: Matrix, b: Matrix, left: boolean, right: boole
   const [inner2, columns] = right ? [b.columns, b.rows] : [b.rows, b.columns];
   if (inner !== inner2) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `${name}: ${shapeOf(a)} does not fit ${shapeOf(b)} (inner sizes ${inner} and ${inner2})`,
       { a: [a.rows, a.columns], b: [b.rows, b.columns] },
     );
@@ -123,17 +123,17 @@ function product(name: string, a: Matrix, b: Matrix, left: boolean, right: boole
   return out;
 }
 
-/** a b. @throws LowRankError SHAPE_MISMATCH */
+/** a b. @throws LowRankError ShapeMismatch */
 export function multiply(a: Matrix, b: Matrix): Matrix {
   return product("multiply", a, b, false, false);
 }
 
-/** a bᵀ. @throws LowRankError SHAPE_MISMATCH */
+/** a bᵀ. @throws LowRankError ShapeMismatch */
 export function multiplyTransposedRight(a: Matrix, b: Matrix): Matrix {
   return product("multiplyTransposedRight", a, b, false, true);
 }
 
-/** aᵀ b. @throws LowRankError SHAPE_MISMATCH */
+/** aᵀ b. @throws LowRankError ShapeMismatch */
 export function multiplyTransposedLeft(a: Matrix, b: Matrix): Matrix {
   return product("multiplyTransposedLeft", a, b, true, false);
 }
@@ -146,7 +146,7 @@ export function gram(m: Matrix): Matrix {
 /**
  * w m wᵀ for a symmetric m, exactly symmetric. The second moment of w x when m is that of x.
  *
- * @throws LowRankError SHAPE_MISMATCH, NOT_SYMMETRIC
+ * @throws LowRankError ShapeMismatch, NotSymmetric
  */
 export function symmetricForm(w: Matrix, m: Matrix): Matrix {
   requireSymmetric(m, "symmetricForm");
@@ -163,10 +163,10 @@ export function symmetricProduct(a: Matrix, b: Matrix): Matrix {
   return out;
 }
 
-/** a + factor b. @throws LowRankError SHAPE_MISMATCH */
+/** a + factor b. @throws LowRankError ShapeMismatch */
 export function add(a: Matrix, b: Matrix, factor = 1): Matrix {
   if (a.rows !== b.rows || a.columns !== b.columns) {
-    throw new LowRankError("SHAPE_MISMATCH", `add: ${shapeOf(a)} and ${shapeOf(b)} differ`, {
+    throw new LowRankError("ShapeMismatch", `add: ${shapeOf(a)} and ${shapeOf(b)} differ`, {
       a: [a.rows, a.columns],
       b: [b.rows, b.columns],
     });
@@ -178,7 +178,7 @@ export function add(a: Matrix, b: Matrix, factor = 1): Matrix {
   );
 }
 
-/** diag(factors) m. @throws LowRankError SHAPE_MISMATCH */
+/** diag(factors) m. @throws LowRankError ShapeMismatch */
 export function scaleRows(m: Matrix, factors: ArrayLike<number>): Matrix {
   requireLength(factors, m.rows, "scaleRows");
   return matrix(
@@ -188,7 +188,7 @@ export function scaleRows(m: Matrix, factors: ArrayLike<number>): Matrix {
   );
 }
 
-/** m diag(factors). @throws LowRankError SHAPE_MISMATCH */
+/** m diag(factors). @throws LowRankError ShapeMismatch */
 export function scaleColumns(m: Matrix, factors: ArrayLike<number>): Matrix {
   requireLength(factors, m.columns, "scaleColumns");
   return matrix(
@@ -198,13 +198,13 @@ export function scaleColumns(m: Matrix, factors: ArrayLike<number>): Matrix {
   );
 }
 
-/** Rows start … end-1, a copy. @throws LowRankError SHAPE_MISMATCH */
+/** Rows start … end-1, a copy. @throws LowRankError ShapeMismatch */
 export function rowSlice(m: Matrix, start: number, end = m.rows): Matrix {
   requireRange(start, end, m.rows, "rowSlice");
   return matrix(end - start, m.columns, m.data.slice(start * m.columns, end * m.columns));
 }
 
-/** Columns start … end-1, a copy. @throws LowRankError SHAPE_MISMATCH */
+/** Columns start … end-1, a copy. @throws LowRankError ShapeMismatch */
 export function columnSlice(m: Matrix, start: number, end = m.columns): Matrix {
   requireRange(start, end, m.columns, "columnSlice");
   const out = matrix(m.rows, end - start);
@@ -247,7 +247,7 @@ export function requireSquare(
   name: string,
 ): void {
   if (m.rows !== m.columns) {
-    throw new LowRankError("SHAPE_MISMATCH", `${name} takes a square matrix, got ${shapeOf(m)}`, {
+    throw new LowRankError("ShapeMismatch", `${name} takes a square matrix, got ${shapeOf(m)}`, {
       rows: m.rows,
       columns: m.columns,
     });
@@ -259,7 +259,7 @@ export function requireFinite(m: Matrix, name: string): void {
   for (let i = 0; i < data.length; i += 1) {
     if (!Number.isFinite(data[i])) {
       const [row, column] = [Math.floor(i / columns), i % columns];
-      throw new LowRankError("NON_FINITE", `${name}: element (${row}, ${column}) is ${data[i]}`, {
+      throw new LowRankError("NonFinite", `${name}: element (${row}, ${column}) is ${data[i]}`, {
         row,
         column,
         value: data[i],
@@ -280,7 +280,7 @@ export function requireSymmetric(m: Matrix, name: string): void {
     for (let j = 0; j < i; j += 1) {
       if (Math.abs(data[i * n + j] - data[j * n + i]) > allowed) {
         throw new LowRankError(
-          "NOT_SYMMETRIC",
+          "NotSymmetric",
           `${name} takes a symmetric matrix: (${i}, ${j}) is ${data[i * n + j]}, (${j}, ${i}) is ${data[j * n + i]}`,
           { row: i, column: j },
         );
@@ -292,7 +292,7 @@ export function requireSymmetric(m: Matrix, name: string): void {
 function requireLength(values: ArrayLike<number>, expected: number, name: string): void {
   if (values.length !== expected) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `${name}: expected ${expected} factors, got ${values.length}`,
       { expected, actual: values.length },
     );
@@ -303,7 +303,7 @@ function requireRange(start: number, end: number, size: number, name: string): v
   const integers = Number.isInteger(start) && Number.isInteger(end);
   if (!integers || start < 0 || end > size || start >= end) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `${name}: [${start}, ${end}) is not a non-empty part of [0, ${size})`,
       { start, end, size },
     );

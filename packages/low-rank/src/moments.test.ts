@@ -86,7 +86,7 @@ describe("Moments", () => {
     own.add(large.data);
     expect(distance(moments.covariance(), own.covariance())).toBeLessThan(1e-6);
     const broken = new Moments(4, { gram: () => new Float32Array(3) });
-    expect(codeOf(() => broken.add(large.data))).toBe("SHAPE_MISMATCH");
+    expect(codeOf(() => broken.add(large.data))).toBe("ShapeMismatch");
     expect(broken.count).toBe(0);
   });
 
@@ -100,16 +100,16 @@ describe("Moments", () => {
 
   it("refuses what it cannot count, and adds nothing of it", () => {
     const moments = new Moments(3);
-    expect(codeOf(() => moments.mean())).toBe("NO_SAMPLES");
-    expect(codeOf(() => moments.covariance())).toBe("NO_SAMPLES");
-    expect(codeOf(() => moments.add(new Float32Array(4)))).toBe("SHAPE_MISMATCH");
-    expect(codeOf(() => moments.add(new Float32Array(3), 2))).toBe("SHAPE_MISMATCH");
+    expect(codeOf(() => moments.mean())).toBe("NoSamples");
+    expect(codeOf(() => moments.covariance())).toBe("NoSamples");
+    expect(codeOf(() => moments.add(new Float32Array(4)))).toBe("ShapeMismatch");
+    expect(codeOf(() => moments.add(new Float32Array(3), 2))).toBe("ShapeMismatch");
     for (const bad of [NaN, Infinity, -Infinity, 1e200]) {
       const error = errorOf(() => moments.add(new Float64Array([1, 2, 3, 4, 5, bad])));
-      expect(error).toMatchObject({ code: "NON_FINITE", context: { row: 1, column: 2 } });
+      expect(error).toMatchObject({ code: "NonFinite", context: { row: 1, column: 2 } });
     }
     expect(moments.count).toBe(0);
-    expect(codeOf(() => moments.merge(new Moments(2)))).toBe("SHAPE_MISMATCH");
-    expect(codeOf(() => new Moments(0))).toBe("INVALID_ARGUMENT");
+    expect(codeOf(() => moments.merge(new Moments(2)))).toBe("ShapeMismatch");
+    expect(codeOf(() => new Moments(0))).toBe("InvalidArgument");
   });
 });

@@ -38,7 +38,7 @@ export class Moments {
   private readonly gram: Gram | undefined;
   private chunk: Float64Array | undefined;
 
-  /** @throws LowRankError INVALID_ARGUMENT */
+  /** @throws LowRankError InvalidArgument */
   constructor(dimension: number, { gram }: MomentsOptions = {}) {
     this.scatter = matrix(dimension, dimension).data;
     this.dimension = dimension;
@@ -55,13 +55,13 @@ export class Moments {
    * Adds a batch `[rows, dimension]`, row-major; `rows` defaults to all of it. Nothing is added when
    * the batch is refused.
    *
-   * @throws LowRankError SHAPE_MISMATCH, NON_FINITE (names row and column)
+   * @throws LowRankError ShapeMismatch, NonFinite (names row and column)
    */
   add(batch: Float32Array | Float64Array, rows = batch.length / this.dimension): void {
     const n = this.dimension;
     if (!Number.isInteger(rows) || rows < 0 || rows * n > batch.length) {
       throw new LowRankError(
-        "SHAPE_MISMATCH",
+        "ShapeMismatch",
         `a batch of ${batch.length} numbers is not [${rows}, ${n}]`,
         { length: batch.length, rows, dimension: n },
       );
@@ -107,12 +107,12 @@ export class Moments {
   /**
    * Adds the samples of another accumulator of the same dimension, which stays as it is.
    *
-   * @throws LowRankError SHAPE_MISMATCH
+   * @throws LowRankError ShapeMismatch
    */
   merge(other: Moments): void {
     if (other.dimension !== this.dimension) {
       throw new LowRankError(
-        "SHAPE_MISMATCH",
+        "ShapeMismatch",
         `merge: dimensions ${this.dimension} and ${other.dimension} differ`,
         { dimension: this.dimension, other: other.dimension },
       );
@@ -125,13 +125,13 @@ export class Moments {
     this.join(samples, mean);
   }
 
-  /** mu = E[x], `[dimension]`. @throws LowRankError NO_SAMPLES */
+  /** mu = E[x], `[dimension]`. @throws LowRankError NoSamples */
   mean(): Float64Array {
     this.requireSamples();
     return this.means.slice();
   }
 
-  /** E[(x - mu)(x - mu)ᵀ], divided by the count (not count - 1). @throws LowRankError NO_SAMPLES */
+  /** E[(x - mu)(x - mu)ᵀ], divided by the count (not count - 1). @throws LowRankError NoSamples */
   covariance(): Matrix {
     this.requireSamples();
     const n = this.dimension;
@@ -140,7 +140,7 @@ export class Moments {
     return matrix(n, n, out);
   }
 
-  /** E[x xᵀ], not centred. @throws LowRankError NO_SAMPLES */
+  /** E[x xᵀ], not centred. @throws LowRankError NoSamples */
   secondMoment(): Matrix {
     const out = this.covariance();
     const n = this.dimension;
@@ -154,7 +154,7 @@ export class Moments {
    * E[x~ x~ᵀ] with x~ = [x; 1], `[dimension + 1, dimension + 1]`: the second moment, bordered by the
    * mean and a 1. The moments of any affine map of x are quadratic forms of it.
    *
-   * @throws LowRankError NO_SAMPLES
+   * @throws LowRankError NoSamples
    */
   augmented(): Matrix {
     const n = this.dimension;
@@ -171,7 +171,7 @@ export class Moments {
 
   private requireSamples(): void {
     if (this.samples === 0) {
-      throw new LowRankError("NO_SAMPLES", "no samples were added to these moments yet");
+      throw new LowRankError("NoSamples", "no samples were added to these moments yet");
     }
   }
 }
@@ -182,7 +182,7 @@ function requireUsable(batch: Float32Array | Float64Array, rows: number, n: numb
     const row = Math.floor(i / n);
     const column = i % n;
     throw new LowRankError(
-      "NON_FINITE",
+      "NonFinite",
       `the batch holds ${batch[i]} at row ${row}, column ${column}: moments need finite values up to ${MAX_MAGNITUDE}`,
       { row, column, value: batch[i] },
     );
@@ -192,7 +192,7 @@ function requireUsable(batch: Float32Array | Float64Array, rows: number, n: numb
 function requireGram(product: Float32Array | Float64Array, n: number): void {
   if (product.length !== n * n) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `the injected gram product returned ${product.length} numbers instead of ${n} x ${n}`,
       { expected: n * n, actual: product.length },
     );

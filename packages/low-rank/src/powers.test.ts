@@ -75,16 +75,16 @@ describe("symmetricPower", () => {
 
   it("refuses singular, indefinite and senseless requests", () => {
     const singular = gram(randomMatrix(5, 2, 4));
-    expect(codeOf(() => symmetricPower(singular, -0.5))).toBe("NOT_POSITIVE_DEFINITE");
+    expect(codeOf(() => symmetricPower(singular, -0.5))).toBe("NotPositiveDefinite");
     expect(codeOf(() => symmetricPower(matrix(2, 2), -1, { floor: 1 }))).toBe(
-      "NOT_POSITIVE_DEFINITE",
+      "NotPositiveDefinite",
     );
     expect(codeOf(() => symmetricPower(diagonal([1, -0.5]), 0.5, { floor: 0.1 }))).toBe(
-      "NOT_POSITIVE_DEFINITE",
+      "NotPositiveDefinite",
     );
-    expect(codeOf(() => symmetricPower(identity(2), NaN))).toBe("INVALID_ARGUMENT");
-    expect(codeOf(() => symmetricPower(identity(2), 1, { floor: -1 }))).toBe("INVALID_ARGUMENT");
-    expect(codeOf(() => symmetricPower(identity(2), 1, { damping: NaN }))).toBe("INVALID_ARGUMENT");
+    expect(codeOf(() => symmetricPower(identity(2), NaN))).toBe("InvalidArgument");
+    expect(codeOf(() => symmetricPower(identity(2), 1, { floor: -1 }))).toBe("InvalidArgument");
+    expect(codeOf(() => symmetricPower(identity(2), 1, { damping: NaN }))).toBe("InvalidArgument");
     expect(symmetricPower(diagonal([1, -1e-9]), 0.5).data[3]).toBe(0);
   });
 });

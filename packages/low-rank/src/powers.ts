@@ -21,8 +21,8 @@ function assembleHermitian({ vectors }: HermitianEigen, powered: Float64Array): 
  * m^exponent of a symmetric positive semidefinite matrix, with eigenvalues floored and damped first
  * (see SpectrumOptions). Rounding-sized negative eigenvalues count as zero.
  *
- * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC, INVALID_ARGUMENT,
- *   NOT_POSITIVE_DEFINITE (clearly negative eigenvalues; a negative power of a singular matrix
+ * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric, InvalidArgument,
+ *   NotPositiveDefinite (clearly negative eigenvalues; a negative power of a singular matrix
  *   without floor or damping)
  */
 export function symmetricPower(m: Matrix, exponent: number, options: SpectrumOptions = {}): Matrix {

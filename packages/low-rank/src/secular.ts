@@ -20,7 +20,7 @@ export interface SecularRoots {
 /** Bisection alone needs about 100 steps to the smallest root that deflation lets through. */
 const MAX_STEPS = 400;
 
-/** @throws LowRankError NO_CONVERGENCE */
+/** @throws LowRankError NoConvergence */
 export function secularRoots(d: Float64Array, z: Float64Array, rho: number): SecularRoots {
   const k = d.length;
   const values = new Float64Array(k);
@@ -104,7 +104,7 @@ function findRoot(
     if (next === x || next <= low || next >= high) return x;
     x = next;
   }
-  throw new LowRankError("NO_CONVERGENCE", "a secular equation did not converge", { root: i });
+  throw new LowRankError("NoConvergence", "a secular equation did not converge", { root: i });
 }
 
 /** The step s between the poles with c + p / (dl - s) + q / (dr - s) = 0, where dl < s < dr. */

@@ -36,18 +36,18 @@ describe("solveSymmetric", () => {
     const b = identity(3);
     const deficient = gram(matrix(3, 2, [1, 0, 0, 1, 1, 1]));
     expect(errorOf(() => solveSymmetric(deficient, b))).toMatchObject({
-      code: "NOT_POSITIVE_DEFINITE",
+      code: "NotPositiveDefinite",
       context: { pivot: 2 },
     });
     expect(distance(solveSymmetric(deficient, b, { ridge: 1e-3 }), matrix(3, 3))).toBeGreaterThan(
       1,
     );
-    expect(codeOf(() => solveSymmetric(matrix(3, 3), b))).toBe("NOT_POSITIVE_DEFINITE");
-    expect(codeOf(() => solveSymmetric(identity(3), identity(2)))).toBe("SHAPE_MISMATCH");
-    expect(codeOf(() => solveSymmetric(identity(3), b, { ridge: -1 }))).toBe("INVALID_ARGUMENT");
-    expect(codeOf(() => solveSymmetric(identity(1), matrix(1, 1, [NaN])))).toBe("NON_FINITE");
+    expect(codeOf(() => solveSymmetric(matrix(3, 3), b))).toBe("NotPositiveDefinite");
+    expect(codeOf(() => solveSymmetric(identity(3), identity(2)))).toBe("ShapeMismatch");
+    expect(codeOf(() => solveSymmetric(identity(3), b, { ridge: -1 }))).toBe("InvalidArgument");
+    expect(codeOf(() => solveSymmetric(identity(1), matrix(1, 1, [NaN])))).toBe("NonFinite");
     expect(codeOf(() => solveSymmetric(matrix(2, 2, [1, 2, 3, 9]), identity(2)))).toBe(
-      "NOT_SYMMETRIC",
+      "NotSymmetric",
     );
   });
 });

@@ -17,8 +17,8 @@ const BLOCK = 48;
  * x with (a + ridge mean(diag a) I) x = b, for a symmetric positive definite a `[n, n]` and
  * b `[n, k]`, by Cholesky factorisation. Only the upper triangle of a enters.
  *
- * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC, INVALID_ARGUMENT,
- *   NOT_POSITIVE_DEFINITE (names the pivot)
+ * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric, InvalidArgument,
+ *   NotPositiveDefinite (names the pivot)
  */
 export function solveSymmetric(a: Matrix, b: Matrix, { ridge = 0 }: SolveOptions = {}): Matrix {
   requireSymmetric(a, "solveSymmetric");
@@ -26,7 +26,7 @@ export function solveSymmetric(a: Matrix, b: Matrix, { ridge = 0 }: SolveOptions
   requireNonNegative(ridge, "ridge");
   if (a.rows !== b.rows) {
     throw new LowRankError(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
       `solveSymmetric: a is ${shapeOf(a)}, so b must have ${a.rows} rows, not ${b.rows}`,
       { a: [a.rows, a.columns], b: [b.rows, b.columns] },
     );
@@ -53,7 +53,7 @@ function factorise(a: Float64Array, n: number): void {
       // What is left of the diagonal is rounding once it is this small.
       if (!(pivot > n * Number.EPSILON * Math.abs(original[i]))) {
         throw new LowRankError(
-          "NOT_POSITIVE_DEFINITE",
+          "NotPositiveDefinite",
           `solveSymmetric: pivot ${i} is ${pivot}: the matrix is not positive definite, set a ridge`,
           { pivot: i, value: pivot },
         );

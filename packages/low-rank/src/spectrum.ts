@@ -16,7 +16,7 @@ const INDEFINITE = 1e-4;
  * (max(value, floor mean, 0) + damping mean)^exponent, mean over the positive values
  * (those above n x 2.2e-16 of the largest).
  *
- * @throws LowRankError INVALID_ARGUMENT; NOT_POSITIVE_DEFINITE for clearly negative values, and for a
+ * @throws LowRankError InvalidArgument; NotPositiveDefinite for clearly negative values, and for a
  *   negative exponent of a numerically singular spectrum without floor or damping
  */
 export function poweredSpectrum(
@@ -27,7 +27,7 @@ export function poweredSpectrum(
   requireNonNegative(floor, "floor");
   requireNonNegative(damping, "damping");
   if (!Number.isFinite(exponent)) {
-    throw new LowRankError("INVALID_ARGUMENT", `the exponent ${exponent} is not finite`, {
+    throw new LowRankError("InvalidArgument", `the exponent ${exponent} is not finite`, {
       exponent,
     });
   }
@@ -35,7 +35,7 @@ export function poweredSpectrum(
   const smallest = values.reduce((least, value) => Math.min(least, value), 0);
   if (smallest < -INDEFINITE * largest) {
     throw new LowRankError(
-      "NOT_POSITIVE_DEFINITE",
+      "NotPositiveDefinite",
       `the eigenvalue ${smallest} is negative (the largest magnitude is ${largest}): this is no second moment`,
       { smallest, largest },
     );
@@ -47,7 +47,7 @@ export function poweredSpectrum(
     const safe = Math.max(value, floor * mean, 0) + damping * mean;
     if (exponent < 0 && safe <= noise) {
       throw new LowRankError(
-        "NOT_POSITIVE_DEFINITE",
+        "NotPositiveDefinite",
         `the power ${exponent} of a singular matrix (eigenvalue ${value}, largest ${largest}): set a floor or damping`,
         { value, largest, exponent },
       );
@@ -66,7 +66,7 @@ function meanAbove(values: Float64Array, rounding: number): number {
 
 export function requireNonNegative(value: number, name: string): void {
   if (!(value >= 0 && value < Infinity)) {
-    throw new LowRankError("INVALID_ARGUMENT", `${name} is ${value}: it must be finite and >= 0`, {
+    throw new LowRankError("InvalidArgument", `${name} is ${value}: it must be finite and >= 0`, {
       [name]: value,
     });
   }

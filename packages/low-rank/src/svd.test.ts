@@ -142,7 +142,7 @@ describe("svd", () => {
   });
 
   it("refuses NaN and infinity", () => {
-    expect(codeOf(() => svd(matrix(1, 2, [1, NaN])))).toBe("NON_FINITE");
-    expect(codeOf(() => svd(matrix(1, 2, [Infinity, 0])))).toBe("NON_FINITE");
+    expect(codeOf(() => svd(matrix(1, 2, [1, NaN])))).toBe("NonFinite");
+    expect(codeOf(() => svd(matrix(1, 2, [Infinity, 0])))).toBe("NonFinite");
   });
 });

@@ -30,7 +30,7 @@ const PRECONDITION_FROM = 33;
  * that it is zero. Both factors are orthonormal also for rank-deficient input. Each column of v is
  * signed so that its leading component is positive, as in `eigh`.
  *
- * @throws LowRankError NON_FINITE, NO_CONVERGENCE
+ * @throws LowRankError NonFinite, NoConvergence
  */
 export function svd(m: Matrix): Svd {
   requireFinite(m, "svd");

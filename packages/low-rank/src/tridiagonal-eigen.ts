@@ -17,7 +17,7 @@ const MAX_SWEEPS = 60;
  * in units of the largest element.
  *
  * @returns eigenvalues in no order, and the eigenvectors as ROWS of an `[n, n]` array
- * @throws LowRankError NO_CONVERGENCE
+ * @throws LowRankError NoConvergence
  */
 export function tridiagonalEigen(
   d: Float64Array,
@@ -250,7 +250,7 @@ function implicitQl(
       const m = firstSplit(d, e, l, high);
       if (m === l) break;
       if (sweep === MAX_SWEEPS) {
-        throw new LowRankError("NO_CONVERGENCE", "the QL iteration did not converge", { row: l });
+        throw new LowRankError("NoConvergence", "the QL iteration did not converge", { row: l });
       }
       let g = (d[l + 1] - d[l]) / (2 * e[l]);
       g = d[m] - d[l] + e[l] / (g + Math.sign(g || 1) * Math.hypot(g, 1));

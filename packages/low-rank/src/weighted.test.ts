@@ -112,20 +112,20 @@ describe("weightedLowRank", () => {
   it("refuses ranks and shapes that do not fit", () => {
     const covariance = identity(4);
     for (const rank of [0, 5, 1.5, NaN]) {
-      expect(codeOf(() => weightedLowRank({ covariance, rank }))).toBe("RANK_OUT_OF_RANGE");
-      expect(codeOf(() => pca(covariance, rank))).toBe("RANK_OUT_OF_RANGE");
+      expect(codeOf(() => weightedLowRank({ covariance, rank }))).toBe("RankOutOfRange");
+      expect(codeOf(() => pca(covariance, rank))).toBe("RankOutOfRange");
     }
     const weight = matrix(2, 4);
     expect(codeOf(() => weightedLowRank({ covariance, weight, rank: 3 }))).toBe(
-      "RANK_OUT_OF_RANGE",
+      "RankOutOfRange",
     );
     expect(codeOf(() => weightedLowRank({ covariance, weight: matrix(4, 2), rank: 1 }))).toBe(
-      "SHAPE_MISMATCH",
+      "ShapeMismatch",
     );
     expect(
       codeOf(() => weightedLowRank({ covariance, weight, metric: identity(4), rank: 1 })),
-    ).toBe("SHAPE_MISMATCH");
-    expect(codeOf(() => pca(matrix(2, 3), 1))).toBe("SHAPE_MISMATCH");
+    ).toBe("ShapeMismatch");
+    expect(codeOf(() => pca(matrix(2, 3), 1))).toBe("ShapeMismatch");
   });
 });
 

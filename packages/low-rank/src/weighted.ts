@@ -49,8 +49,8 @@ export interface LowRankFactors {
  * With P the r leading left singular vectors of S^(1/2) W C^(1/2): down = Pᵀ S^(1/2) W and
  * up = S^(-1/2) P (Eckart and Young, in the metrics of both sides).
  *
- * @throws LowRankError SHAPE_MISMATCH, RANK_OUT_OF_RANGE, NON_FINITE, NOT_SYMMETRIC,
- *   NOT_POSITIVE_DEFINITE, INVALID_ARGUMENT
+ * @throws LowRankError ShapeMismatch, RankOutOfRange, NonFinite, NotSymmetric,
+ *   NotPositiveDefinite, InvalidArgument
  */
 export function weightedLowRank(options: WeightedLowRankOptions): LowRankFactors {
   const { covariance, weight, metric, rank, floor = 1e-6 } = options;
@@ -76,7 +76,7 @@ export function weightedLowRank(options: WeightedLowRankOptions): LowRankFactors
 /**
  * E[(W x - up down x)ᵀ S (W x - up down x)] of any factors, for comparing them.
  *
- * @throws LowRankError SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC
+ * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric
  */
 export function weightedError(
   problem: WeightedProblem,
@@ -102,7 +102,7 @@ export interface Pca {
 /**
  * The `rank` leading eigenvectors of a second moment (or covariance) `[n, n]`.
  *
- * @throws LowRankError RANK_OUT_OF_RANGE, SHAPE_MISMATCH, NON_FINITE, NOT_SYMMETRIC
+ * @throws LowRankError RankOutOfRange, ShapeMismatch, NonFinite, NotSymmetric
  */
 export function pca(secondMoment: Matrix, rank: number): Pca {
   requireSymmetric(secondMoment, "pca");
@@ -138,7 +138,7 @@ function requireShapes({ covariance, weight, metric }: WeightedProblem): void {
   if (weight) given.push(`weight ${shapeOf(weight)}`);
   if (metric) given.push(`metric ${shapeOf(metric)}`);
   throw new LowRankError(
-    "SHAPE_MISMATCH",
+    "ShapeMismatch",
     `${given.join(", ")}: they must be [in, in], [out, in] and [out, out]`,
     { given },
   );
@@ -147,7 +147,7 @@ function requireShapes({ covariance, weight, metric }: WeightedProblem): void {
 function requireRank(rank: number, largest: number, name: string): void {
   if (!Number.isInteger(rank) || rank < 1 || rank > largest) {
     throw new LowRankError(
-      "RANK_OUT_OF_RANGE",
+      "RankOutOfRange",
       `${name}: rank ${rank} is not an integer from 1 to ${largest}`,
       { rank, largest },
     );

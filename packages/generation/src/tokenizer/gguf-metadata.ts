@@ -7,6 +7,9 @@ export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 /** Kinds of tokens in `tokenizer.ggml.token_type` (llama.cpp, `enum llama_token_type`). */
 export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
 
+const isNumbers = (value: GgufValue) =>
+  value instanceof Float32Array || value instanceof Int32Array;
+
 /** Reads the `tokenizer.*` keys, each refused by name when it has another type than the format says. */
 export class TokenizerMetadata {
   readonly tokens: readonly string[];
@@ -48,8 +51,6 @@ export class TokenizerMetadata {
 
   /** One number per token. */
   numbers(key: string): ArrayLike<number> | undefined {
-    const isNumbers = (value: GgufValue) =>
-      value instanceof Float32Array || value instanceof Int32Array;
     const value = this.value<ArrayLike<number>>(key, "a list of numbers", isNumbers);
     if (value === undefined || value.length === this.tokens.length) return value;
     throw wrong(key, `as long as the ${this.tokens.length} tokens`, `${value.length} numbers`);

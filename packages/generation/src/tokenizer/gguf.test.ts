@@ -60,27 +60,28 @@ describe("SentencePiece vocabularies", () => {
   });
 });
 
+const idsOf = (values: Map<string, GgufValue>) => [...Tokenizer.fromGguf(values).encode("Romeo")];
+
 describe("special tokens", () => {
-  const ids = (values: Map<string, GgufValue>) => [...Tokenizer.fromGguf(values).encode("Romeo")];
   const begin = byteLevel.tokens.indexOf("<|turn|>");
   const end = byteLevel.tokens.indexOf("<|end|>");
 
   it("begin a text by default for Llama and SentencePiece, not for GPT-2", () => {
-    expect(ids(byteLevelMetadata("llama-bpe"))[0]).toBe(begin);
-    expect(ids(byteLevelMetadata("gpt-2"))).not.toContain(begin);
-    expect(ids(sentencePieceMetadata())[0]).toBe(sentencePiece.tokens.indexOf("<s>"));
+    expect(idsOf(byteLevelMetadata("llama-bpe"))[0]).toBe(begin);
+    expect(idsOf(byteLevelMetadata("gpt-2"))).not.toContain(begin);
+    expect(idsOf(sentencePieceMetadata())[0]).toBe(sentencePiece.tokens.indexOf("<s>"));
   });
 
   it("follow the flags of the file", () => {
     const values = byteLevelMetadata("gpt-2")
       .set("tokenizer.ggml.add_bos_token", true)
       .set("tokenizer.ggml.add_eos_token", true);
-    const withBoth = ids(values);
+    const withBoth = idsOf(values);
     expect(withBoth.at(0)).toBe(begin);
     expect(withBoth.at(-1)).toBe(end);
-    expect(withBoth.slice(1, -1)).toEqual(ids(byteLevelMetadata("gpt-2")));
+    expect(withBoth.slice(1, -1)).toEqual(idsOf(byteLevelMetadata("gpt-2")));
     const without = byteLevelMetadata("llama-bpe").set("tokenizer.ggml.add_bos_token", false);
-    expect(ids(without)).not.toContain(begin);
+    expect(idsOf(without)).not.toContain(begin);
   });
 
   it("are named in the config with the chat template", () => {
@@ -95,14 +96,16 @@ describe("special tokens", () => {
   });
 });
 
+/** The code of the error, or the tokenizer. */
+function refusal(values: Map<string, GgufValue>): unknown {
+  try {
+    return tokenizerJsonFromGguf(values);
+  } catch (error) {
+    return GenerationError.isInstance(error) ? error.code : error;
+  }
+}
+
 describe("refusals", () => {
-  const refusal = (values: Map<string, GgufValue>): unknown => {
-    try {
-      return tokenizerJsonFromGguf(values);
-    } catch (error) {
-      return GenerationError.isInstance(error) ? error.code : error;
-    }
-  };
   const repeated = [...byteLevel.tokens.slice(0, -1), byteLevel.tokens[0]!];
 
   it.each<[string, string, GgufValue | undefined, string]>([

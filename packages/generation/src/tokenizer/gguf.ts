@@ -179,12 +179,10 @@ function addedTokens(metadata: TokenizerMetadata): JsonObject[] {
 function template(metadata: TokenizerMetadata, bos?: string, eos?: string): JsonObject | null {
   const tokens = [bos, eos].filter((token) => token !== undefined);
   if (tokens.length === 0) return null;
-  const special = (token: string | undefined, type_id: number) =>
-    token === undefined ? [] : [{ SpecialToken: { id: token, type_id } }];
   const sequence = (id: string, type_id: number) => [
-    ...special(bos, type_id),
+    ...specialToken(bos, type_id),
     { Sequence: { id, type_id } },
-    ...special(eos, type_id),
+    ...specialToken(eos, type_id),
   ];
   return {
     type: "TemplateProcessing",
@@ -194,6 +192,10 @@ function template(metadata: TokenizerMetadata, bos?: string, eos?: string): Json
       tokens.map((id) => [id, { id, ids: [metadata.tokens.indexOf(id)], tokens: [id] }]),
     ),
   };
+}
+
+function specialToken(token: string | undefined, type_id: number): JsonObject[] {
+  return token === undefined ? [] : [{ SpecialToken: { id: token, type_id } }];
 }
 
 function withoutUndefined(object: JsonObject): JsonObject {

@@ -51,10 +51,11 @@ function byteFallbackTail(token: string): number[] {
   return byte === undefined ? wholeText() : [Number.parseInt(byte, 16)];
 }
 
+const isPrintable = (byte: number) =>
+  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
+
 /** GPT-2 writes a byte as the Latin-1 character of that number, or, where that is not printable, as the next one from U+0100. */
 const byteOfCharacter: ReadonlyMap<string, number> = (() => {
-  const isPrintable = (byte: number) =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
   let next = 0x100;
   return new Map(
     Array.from({ length: 256 }, (_, byte) => [

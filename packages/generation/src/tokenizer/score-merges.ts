@@ -28,7 +28,9 @@ export function mergesFromScores(scores: ReadonlyMap<string, number>): [string, 
     }
     merges.push(...splits(piece, scores).map((pair) => ({ pair, score })));
   }
-  return merges.sort((a, b) => b.score - a.score).map(({ pair: [left, right] }) => [left, right]);
+  return merges
+    .toSorted((a, b) => b.score - a.score)
+    .map(({ pair: [left, right] }) => [left, right]);
 }
 
 function splits(piece: string, scores: ReadonlyMap<string, number>): [string, string][] {
@@ -39,5 +41,5 @@ function splits(piece: string, scores: ReadonlyMap<string, number>): [string, st
     if (scores.has(left) && scores.has(right)) found.push([left, right]);
   }
   const score = (part: string) => scores.get(part)!;
-  return found.sort((a, b) => score(b[0]) - score(a[0]) || score(b[1]) - score(a[1]));
+  return found.toSorted((a, b) => score(b[0]) - score(a[0]) || score(b[1]) - score(a[1]));
 }

@@ -71,9 +71,10 @@ function checkVocabulary(vocab: unknown): void {
   }
 }
 
+const isPiece = (piece: unknown) =>
+  Array.isArray(piece) && typeof piece[0] === "string" && typeof piece[1] === "number";
+
 function checkPieces(vocab: unknown): void {
-  const isPiece = (piece: unknown) =>
-    Array.isArray(piece) && typeof piece[0] === "string" && typeof piece[1] === "number";
   if (!Array.isArray(vocab) || vocab.length === 0 || !vocab.every(isPiece)) {
     throw invalid("must be a list of [token, score]", "model.vocab");
   }

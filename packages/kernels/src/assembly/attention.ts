@@ -180,8 +180,8 @@ function weigh(
 
 function largestOf(x: usize, bytes: usize): f32 {
   let m = v128.load(x);
-  for (let i: usize = 16; i < bytes; i += 16) m = f32x4.max(m, v128.load(x + i));
-  m = f32x4.max(m, v128.shuffle<f32>(m, m, 2, 3, 0, 1));
+  for (let i: usize = 16; i < bytes; i += 16) m = f32x4.pmax(m, v128.load(x + i));
+  m = f32x4.pmax(m, v128.shuffle<f32>(m, m, 2, 3, 0, 1));
   return max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1));
 }
 

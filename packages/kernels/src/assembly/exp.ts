@@ -7,7 +7,7 @@
 @inline
 export function exp4(x: v128): v128 {
   const visible = f32x4.ge(x, f32x4.splat(-87));
-  const bounded = f32x4.min(f32x4.max(x, f32x4.splat(-87)), f32x4.splat(88));
+  const bounded = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87)), f32x4.splat(88));
   // Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits.
   const shifter = f32x4.splat(12582912);
   const shifted = f32x4.add(f32x4.mul(bounded, f32x4.splat(LOG2_E)), shifter);

@@ -53,6 +53,19 @@ const cases: readonly Case[] = [
   { title: "long prefill", heads: 2, kvHeads: 1, headDim: 20, pageTokens: 16, parts: [[150, 290]] },
   { title: "pages of one row", heads: 2, kvHeads: 1, headDim: 4, pageTokens: 1, parts: [[3, 7]] },
   { title: "pages of 5 rows", heads: 2, kvHeads: 2, headDim: 5, pageTokens: 5, parts: [[11, 23]] },
+  {
+    title: "wide rows",
+    heads: 18,
+    kvHeads: 9,
+    headDim: 130,
+    valueDim: 20,
+    pageTokens: 64,
+    parts: [
+      [1, 150],
+      [2, 70],
+    ],
+  },
+  { title: "70 heads, one key", heads: 70, kvHeads: 1, headDim: 4, parts: [[3, 20]] },
   { title: "window of 1", heads: 2, kvHeads: 1, headDim: 8, window: 1, parts: [[5, 9]] },
   {
     title: "window of 7",

@@ -128,6 +128,20 @@ const cases: readonly Case[] = [
     ],
   },
   {
+    title: "70 heads",
+    heads: 70,
+    rank: 12,
+    nopeDim: 4,
+    ropeDim: 4,
+    keyUpHeads: 35,
+    valueDim: 4,
+    valueUpHeads: 14,
+    parts: [
+      [1, 20],
+      [2, 9],
+    ],
+  },
+  {
     title: "long prefill after cache",
     heads: 2,
     rank: 40,

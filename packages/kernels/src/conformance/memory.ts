@@ -95,6 +95,11 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
     device.add(x, x);
   });
 
+  test("the body of a scope cannot be asynchronous", () => {
+    const body = async () => undefined;
+    expectCode("InvalidArgument", () => subject.device.scope(body as unknown as () => void));
+  });
+
   test("a scope can return a tensor from outside it, and release by hand inside", async () => {
     const { device } = subject;
     const x = tensorOf(device, [[7]]);
