@@ -14,9 +14,11 @@ const packed = mkdtempSync(join(tmpdir(), "transmla-pack-"));
 let failures = 0;
 
 for (const folder of folders) {
-  const { name, private: unpublished, exports } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8"),
-  );
+  const {
+    name,
+    private: unpublished,
+    exports,
+  } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   if (unpublished) continue;
   const output = execFileSync("npm", ["pack", "--json", "--pack-destination", packed], {
     cwd: folder,

@@ -1,3 +1,4 @@
+import { Random } from "@transmla/generation";
 import { CliError } from "./errors";
 
 export interface CalibrationSize {
@@ -25,7 +26,7 @@ export function calibrationSequences(
       { need: least, got: tokens.length },
     );
   }
-  const random = uniform(seed);
+  const random = new Random(seed);
   const slack = tokens.length - samples * sequenceLength;
   // Sorted gaps and then the samples themselves: every arrangement without overlap is equally likely.
   const starts =
@@ -37,23 +38,11 @@ export function calibrationSequences(
   return shuffled(starts, random).map((start) => tokens.slice(start, start + sequenceLength));
 }
 
-function randomStarts(count: number, largest: number, random: () => number): number[] {
-  return Array.from({ length: count }, () => Math.floor(random() * (largest + 1)));
+function randomStarts(count: number, largest: number, random: Random): number[] {
+  return Array.from({ length: count }, () => Math.floor(random.next() * (largest + 1)));
 }
 
-function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
-  const keyed = items.map((item) => ({ item, key: random() }));
+function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
+  const keyed = items.map((item) => ({ item, key: random.next() }));
   return keyed.toSorted((a, b) => a.key - b.key).map(({ item }) => item);
-}
-
-/** Numbers in [0, 1) from a seed: the splitmix32 generator. */
-function uniform(seed: number): () => number {
-  // Both halves of a large seed count.
-  let state = (seed % 2 ** 32) ^ Math.floor(seed / 2 ** 32);
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
-  };
 }

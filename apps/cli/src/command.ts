@@ -64,9 +64,7 @@ export interface Command extends Omit<Specification<Flags>, "action"> {
 }
 
 /** Keeps the types of a command's flags between their table and its action. */
-export function defineCommand<Table extends Flags>(
-  specification: Specification<Table>,
-): Command {
+export function defineCommand<Table extends Flags>(specification: Specification<Table>): Command {
   const { action, ...rest } = specification;
   return {
     ...rest,

@@ -27,15 +27,23 @@ export async function checkOutput(
   if (output === undefined) return;
   // The same folder by number, so that links and spellings make no difference.
   if (output.dev === model?.dev && output.ino === model.ino) {
-    throw new CliError("OutputIsInput", `${path} is the model that is read; choose another folder.`, {
-      path,
-      input,
-    });
+    throw new CliError(
+      "OutputIsInput",
+      `${path} is the model that is read; choose another folder.`,
+      {
+        path,
+        input,
+      },
+    );
   }
   if (!output.isDirectory()) {
-    throw new CliError("OutputUnusable", `${path} is a file; give a folder for the converted model.`, {
-      path,
-    });
+    throw new CliError(
+      "OutputUnusable",
+      `${path} is a file; give a folder for the converted model.`,
+      {
+        path,
+      },
+    );
   }
   const planned = new Set(fileNames);
   const taken = (await readdir(path)).find((name) => planned.has(name) || isModelFile(name));

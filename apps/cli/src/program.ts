@@ -106,7 +106,9 @@ function usageMessage(message: string): string {
 
 function makeParser(io: Io, found: (invocation: Invocation) => void): Parser {
   const parser = new Parser("transmla")
-    .description("Turn grouped-query language models into multi-head latent attention models, measure and run them.")
+    .description(
+      "Turn grouped-query language models into multi-head latent attention models, measure and run them.",
+    )
     .version(version, "--version", "print the version")
     .helpOption("--help", "explain a command, with examples")
     .helpCommand("help [command]", "explain a command, with examples")

@@ -27,7 +27,8 @@ export async function textFor(
 ): Promise<string> {
   const { flag, url } = sampleTexts[kind];
   const file = named ?? (model.isSample ? SAMPLE : undefined);
-  if (file === undefined) throw usage(`${flag} FILE is needed: a text to measure ${model.name} on.`, { flag });
+  if (file === undefined)
+    throw usage(`${flag} FILE is needed: a text to measure ${model.name} on.`, { flag });
   return readText(file === SAMPLE ? fileURLToPath(url()) : file, signal);
 }
 
@@ -59,8 +60,12 @@ function decodeUtf8(bytes: Uint8Array, path: string): string {
 export function tokensOf(text: string, tokenizer: Tokenizer, least: number): Int32Array {
   const tokens = tokenizer.encode(text);
   if (tokens.length >= least) return tokens;
-  throw new CliError("TextTooShort", `the text is too short: need ${least} tokens, got ${tokens.length}.`, {
-    need: least,
-    got: tokens.length,
-  });
+  throw new CliError(
+    "TextTooShort",
+    `the text is too short: need ${least} tokens, got ${tokens.length}.`,
+    {
+      need: least,
+      got: tokens.length,
+    },
+  );
 }

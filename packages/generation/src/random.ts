@@ -13,6 +13,7 @@ export class Random {
   /** Uniform in [0, 1) with the 53 bits that a number holds. */
   next(): number {
     const high = xoshiro128(this.state) >>> 5;
+    const low = xoshiro128(this.state) >>> 6;
     return (high * 2 ** 26 + low) / 2 ** 53;
   }
 }
@@ -41,7 +42,6 @@ export function stateFromSeed(seed: number): Uint32Array {
     mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 27n)) * 0x94d049bb133111ebn);
     words[index] = mixed ^ (mixed >> 31n);
   }
-  const low = (word: bigint) => Number(word & 0xffffffffn);
   return Uint32Array.from([...words].flatMap((word) => [lowHalf(word), lowHalf(word >> 32n)]));
 }
 

@@ -146,14 +146,14 @@ describe("Sampler", () => {
     expect(statistic).toBeLessThan(freedom * (1 - spread + 3.09 * Math.sqrt(spread)) ** 3);
   });
 
-  function choices(seed: number): number[] {
+  function chosen(seed: number): number[] {
     const sampler = new Sampler({ temperature: 1, seed });
     return Array.from({ length: 20 }, () => sampler.choose(logits));
   }
 
   it("repeats itself with the same seed and not with another", () => {
-    expect(choices(5)).toEqual(choices(5));
-    expect(choices(5)).not.toEqual(choices(6));
+    expect(chosen(5)).toEqual(chosen(5));
+    expect(chosen(5)).not.toEqual(chosen(6));
   });
 
   it("takes the largest logit at temperature 0, the first among equals", () => {

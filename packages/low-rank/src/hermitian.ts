@@ -79,10 +79,7 @@ function diagonalise(h: ComplexMatrix, v: ComplexMatrix): void {
     }
     if (rotations === 0) return;
   }
-  throw new LowRankError(
-    "NoConvergence",
-    `hermitianEigh: not diagonal after ${MAX_SWEEPS} sweeps`,
-  );
+  throw new LowRankError("NoConvergence", `hermitianEigh: not diagonal after ${MAX_SWEEPS} sweeps`);
 }
 
 /** h <- Jᴴ h J for the rotation J of columns p and q; h stays exactly Hermitian there. */

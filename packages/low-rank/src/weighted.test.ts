@@ -116,9 +116,7 @@ describe("weightedLowRank", () => {
       expect(codeOf(() => pca(covariance, rank))).toBe("RankOutOfRange");
     }
     const weight = matrix(2, 4);
-    expect(codeOf(() => weightedLowRank({ covariance, weight, rank: 3 }))).toBe(
-      "RankOutOfRange",
-    );
+    expect(codeOf(() => weightedLowRank({ covariance, weight, rank: 3 }))).toBe("RankOutOfRange");
     expect(codeOf(() => weightedLowRank({ covariance, weight: matrix(4, 2), rank: 1 }))).toBe(
       "ShapeMismatch",
     );

@@ -166,7 +166,7 @@ async function execute(context: CommandContext, job: Job, started: number): Prom
       calibration,
       output: output.folder,
       extraFiles: companions,
-      onProgress: terminal.progressOf("converting"),
+      onProgress: terminal.progressOf(),
       signal,
     });
     const seconds = {
@@ -243,7 +243,10 @@ function printPlan(terminal: Terminal, job: Job): Result {
     align,
   }));
   terminal.print(...table(columns, tensorRows(plan), terminal.colour.dim), "");
-  const files = shards.shards.map(({ file, plan: { byteLength } }) => ({ file, bytes: byteLength }));
+  const files = shards.shards.map(({ file, plan: { byteLength } }) => ({
+    file,
+    bytes: byteLength,
+  }));
   const outputBytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const fileCount = `${files.length} file${files.length === 1 ? "" : "s"}`;
   terminal.print(
@@ -272,11 +275,7 @@ function printPlan(terminal: Terminal, job: Job): Result {
 function tensorRows({ tensors }: ConversionPlan): string[][] {
   const rows = new Map<string, { cells: string[]; copies: number; source: string }>();
   for (const { name, shape, dtype, convertedLayer } of tensors) {
-    const cells = [
-      name.replace(/\.\d+\./, ".*."),
-      `[${shape.join(", ")}]`,
-      dtype.toLowerCase(),
-    ];
+    const cells = [name.replace(/\.\d+\./, ".*."), `[${shape.join(", ")}]`, dtype.toLowerCase()];
     const key = cells.join(" ");
     const source = convertedLayer === undefined ? "copied" : "converted";
     rows.set(key, { cells, copies: (rows.get(key)?.copies ?? 0) + 1, source });

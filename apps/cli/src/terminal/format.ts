@@ -64,3 +64,10 @@ export function wrap(text: string, width: number): string[] {
     return [...lines, line];
   });
 }
+
+/** Text that a terminal cannot take for commands: control characters but line breaks and tabs become U+FFFD. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) =>
+    "\n\r\t".includes(character) ? character : "\uFFFD",
+  );
+}

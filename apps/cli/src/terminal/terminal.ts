@@ -61,15 +61,23 @@ export class Terminal {
     this.progress?.start(label);
   }
 
-  /** A listener for the `onProgress` of the libraries; their `phase`, where they have one, is the label. */
-  progressOf(
-    label: string,
-  ): (progress: { phase?: string; done: number; total: number; unit: string }) => void {
-    return ({ phase, done, total, unit }) =>
-      this.progress?.report({ label: phase ?? label, done, total, unit });
+  /** A listener for the `onProgress` of the libraries. The label is the given one, then the phase where there are phases. */
+  progressOf(label?: string): (progress: LibraryProgress) => void {
+    return ({ phase, done, total, unit }) => {
+      const labels = [label, phase].filter((part) => part !== undefined);
+      this.progress?.report({ label: labels.join(": "), done, total, unit });
+    };
   }
 
   clearProgress(): void {
     this.progress?.clear();
   }
+}
+
+/** What the packages report. */
+interface LibraryProgress {
+  readonly phase?: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
 }

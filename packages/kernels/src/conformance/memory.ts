@@ -10,6 +10,8 @@ import {
 } from "./expectations";
 import { Random } from "./random";
 
+const asynchronous = async () => undefined;
+
 export function memoryTests(subject: Subject, makeDevice: () => Device | Promise<Device>): void {
   test("a tensor is a copy, and so is what is read", async () => {
     const { device } = subject;
@@ -96,8 +98,8 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
   });
 
   test("the body of a scope cannot be asynchronous", () => {
-    const body = async () => undefined;
-    expectCode("InvalidArgument", () => subject.device.scope(body as unknown as () => void));
+    const body = asynchronous as unknown as () => void;
+    expectCode("InvalidArgument", () => subject.device.scope(body));
   });
 
   test("a scope can return a tensor from outside it, and release by hand inside", async () => {

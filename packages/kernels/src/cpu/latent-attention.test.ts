@@ -22,7 +22,7 @@ const choose = (queryCount: number, length: number, changes: Partial<LatentAtten
   });
 
 test("one query never pays for restoring the keys of the others", () => {
-  expect(choose(1, 1)).toBe("absorbed");
+  expect(choose(1, 2)).toBe("absorbed");
   expect(choose(1, 8192)).toBe("absorbed");
 });
 
@@ -31,8 +31,15 @@ test("many queries do", () => {
   expect(choose(512, 8192)).toBe("expanded");
 });
 
-test("a short window leaves little to share", () => {
-  expect(choose(1024, 1024, { window: 8 })).toBe("absorbed");
+test("only what the window reaches is restored", () => {
+  expect(choose(1000, 8192, { window: 100 })).toBe("expanded");
+});
+
+test("shared up-projections make restoring cheaper", () => {
+  expect(choose(8, 8192)).toBe("absorbed");
+  const shared = { ...sizes, keyUpHeads: 1, valueUpHeads: 1 };
+  const sequence = { queryStart: 0, queryCount: 8, length: 8192, pages: new Int32Array(0) };
+  expect(wayOf({ heads: 32 } as LatentAttention, shared, sequence)).toBe("expanded");
 });
 
 test("the caller's choice counts", () => {
