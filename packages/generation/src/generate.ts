@@ -31,7 +31,7 @@ export interface GenerationSummary {
   readonly tokens: number;
   /** From the start to the choice of the first token, in seconds. */
   readonly prefillSeconds: number;
-  /** For all tokens after the first, in seconds; the time that the reader takes between tokens does not count. */
+  /** For all steps after that, in seconds; the time that the reader takes between tokens does not count. */
   readonly decodeSeconds: number;
   /** Bytes of the cache in use at the end, other sequences of a shared cache included. */
   readonly kvCacheBytes: number;

@@ -3,8 +3,8 @@
  *
  * A device owns memory and knows a closed set of operations. It is not a tensor library: there is no broadcasting, no
  * autograd and no data type but float32 for activations. Everything a transformer with grouped or latent attention needs
- * is here and nothing else. Operations are enqueued in program order; only `read` waits. The reference device
- * (`referenceDevice`) defines the results; every other device passes `@transmla/kernels/conformance`.
+ * is here and nothing else. No size is zero. Operations are enqueued in program order; only `read` waits. The reference
+ * device (`referenceDevice`) defines the results; every other device passes `@transmla/kernels/conformance`.
  */
 export interface Device {
   /** Short name for messages and reports: "reference", "cpu", … */

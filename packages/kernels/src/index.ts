@@ -3,3 +3,5 @@ export { KernelsError, type KernelsErrorCode } from "./errors";
 export { ropeTable } from "./rope-table";
 export { referenceDevice } from "./reference/reference-device";
 export { cpuDevice, type CpuDeviceOptions } from "./cpu/cpu-device";
+/** Checks, handles and scopes for those who write a device of their own. */
+export * as deviceKit from "./device-kit";

@@ -5,9 +5,11 @@ import { KernelsError } from "./errors";
 export const makeTensor = (shape: Shape): Tensor =>
   Object.freeze({ kind: "tensor", shape: Object.freeze([shape[0], shape[1]] as const) });
 
+/** See `makeTensor`. */
 export const makeWeight = (shape: Shape, storage: WeightStorage): Weight =>
   Object.freeze({ kind: "weight", shape: Object.freeze([shape[0], shape[1]] as const), storage });
 
+/** See `makeTensor`. */
 export const makePagePool = ({ pages, pageTokens, width }: PageLayout): PagePool =>
   Object.freeze({ kind: "page-pool", pages, pageTokens, width });
 
@@ -16,6 +18,7 @@ export class Registry<Handle extends Tensor | Weight | PagePool, Data> {
   readonly #data = new WeakMap<Handle, Data | "released">();
   #destroyed = false;
 
+  /** Throws `Released` after `destroy`. */
   add(handle: Handle, data: Data): Handle {
     this.#throwIfDestroyed(handle.kind);
     this.#data.set(handle, data);
@@ -45,10 +48,7 @@ export class Registry<Handle extends Tensor | Weight | PagePool, Data> {
     return data;
   }
 
-  isReleased(handle: Handle): boolean {
-    return this.#data.get(handle) === "released";
-  }
-
+  /** From now on every handle is refused with `Released`. */
   destroy(): void {
     this.#destroyed = true;
   }
@@ -80,6 +80,7 @@ export class ScopeStack {
     for (const scope of this.#open) scope.delete(tensor);
   }
 
+  /** Implements `Device.scope`. Throws `InvalidArgument` if `body` returns anything but tensors. */
   run<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {
     const scope = new Set<Tensor>();
     const depth = this.#open.push(scope);

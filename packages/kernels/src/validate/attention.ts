@@ -35,6 +35,7 @@ export interface LatentSizes {
   readonly valueUpHeads: number;
 }
 
+/** For `Device.groupedAttention`. Throws `ShapeMismatch`, `InvalidArgument`, `IndexOutOfRange`. */
 export function checkGroupedAttention(input: GroupedAttention): GroupedSizes {
   const { query, keys, values, heads, kvHeads } = input;
   ensureCount("heads", heads);
@@ -48,6 +49,7 @@ export function checkGroupedAttention(input: GroupedAttention): GroupedSizes {
   return { tokens: query.shape[0], headDim, valueDim };
 }
 
+/** For `Device.latentAttention`. Throws `ShapeMismatch`, `InvalidArgument`, `IndexOutOfRange`. */
 export function checkLatentAttention(input: LatentAttention): LatentSizes {
   const { queryNope, queryRope, latents, ropeKeys, heads, keyUp, valueUp } = input;
   ensureCount("heads", heads);

@@ -21,22 +21,25 @@ import {
 
 // Memory -------------------------------------------------------------------------------------------------------------
 
+/** Throws `InvalidArgument` unless both sizes are whole numbers of at least 1. */
 export function checkShape(shape: Shape): void {
   ensureCount("rows", shape[0]);
   ensureCount("columns", shape[1]);
 }
 
+/** For `Device.tensor`. Throws `InvalidArgument`, `ShapeMismatch`. */
 export function checkTensor(values: Float32Array, shape: Shape): void {
   checkShape(shape);
   ensureSize("values.length", values.length, shape[0] * shape[1]);
 }
 
+/** For `Device.weight`. Throws `InvalidArgument`, `UnsupportedStorage`. */
 export function checkWeight(shape: Shape, storage: WeightStorage): void {
   checkShape(shape);
   bytesPerNumber(storage);
 }
 
-/** Returns the number of rows in `bytes`. */
+/** For `Device.writeRows`: returns the number of rows in `bytes`. Throws `ShapeMismatch`. */
 export function checkWriteRows(weight: Weight, first: number, bytes: Uint8Array): number {
   const rowBytes = weight.shape[1] * bytesPerNumber(weight.storage);
   const rows = bytes.byteLength / rowBytes;
@@ -55,6 +58,7 @@ export function checkWriteRows(weight: Weight, first: number, bytes: Uint8Array)
   return rows;
 }
 
+/** For `Device.pagePool`. Throws `InvalidArgument`. */
 export function checkPageLayout(layout: PageLayout): void {
   ensureCount("pages", layout.pages);
   ensureCount("pageTokens", layout.pageTokens);
@@ -63,25 +67,30 @@ export function checkPageLayout(layout: PageLayout): void {
 
 // Operations ---------------------------------------------------------------------------------------------------------
 
+/** For `Device.embedding`. Throws `InvalidArgument` without ids, `IndexOutOfRange`. */
 export function checkEmbedding(table: Weight, ids: Int32Array): void {
   ensureCount("ids.length", ids.length);
   ensureIndices("ids", ids, table.shape[0]);
 }
 
+/** For `Device.linear`. Throws `ShapeMismatch`. */
 export function checkLinear(x: Tensor, weight: Weight, bias?: Tensor): void {
   ensureSize("columns of x", x.shape[1], weight.shape[1]);
   if (bias) ensureShape("bias", bias.shape, [1, weight.shape[0]]);
 }
 
+/** For `Device.add`. Throws `ShapeMismatch`. */
 export function checkAdd(a: Tensor, b: Tensor): void {
   ensureShape("b", b.shape, a.shape);
 }
 
+/** For `Device.gatherRows`. Throws `InvalidArgument` without rows, `IndexOutOfRange`. */
 export function checkGatherRows(x: Tensor, rows: Int32Array): void {
   ensureCount("rows.length", rows.length);
   ensureIndices("rows", rows, x.shape[0]);
 }
 
+/** For `Device.rmsNorm`. Throws `ShapeMismatch`, `InvalidArgument` for a negative epsilon. */
 export function checkRmsNorm(x: Tensor, weight: Tensor, epsilon: number): void {
   ensureSize("rows of weight", weight.shape[0], 1);
   ensure(
@@ -95,11 +104,13 @@ export function checkRmsNorm(x: Tensor, weight: Tensor, epsilon: number): void {
   });
 }
 
+/** For `Device.gatedActivation`. Throws `InvalidArgument`, `ShapeMismatch`. */
 export function checkGatedActivation(gate: Tensor, up: Tensor, activation: Activation): void {
   ensureActivation(activation);
   ensureShape("up", up.shape, gate.shape);
 }
 
+/** For `Device.rope`. Throws `ShapeMismatch`, `IndexOutOfRange`. */
 export function checkRope(x: Tensor, table: RopeTable, positions: Int32Array): void {
   ensureShape("table.sin", table.sin.shape, table.cos.shape);
   const ropeDim = 2 * table.cos.shape[1];
@@ -113,18 +124,20 @@ export function checkRope(x: Tensor, table: RopeTable, positions: Int32Array): v
   ensureIndices("positions", positions, table.cos.shape[0]);
 }
 
+/** For `Device.writePages`. Throws `ShapeMismatch`, `IndexOutOfRange`. */
 export function checkWritePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
   ensureSize("columns of rows", rows.shape[1], pool.width);
   ensureSize("slots.length", slots.length, rows.shape[0]);
   ensureIndices("slots", slots, pool.pages * pool.pageTokens);
 }
 
+/** For `Device.readPages`. Throws `InvalidArgument` without slots, `IndexOutOfRange`. */
 export function checkReadPages(pool: PagePool, slots: Int32Array): void {
   ensureCount("slots.length", slots.length);
   ensureIndices("slots", slots, pool.pages * pool.pageTokens);
 }
 
-/** Returns the width of the experts' inner layer. */
+/** For `Device.mixtureOfExperts`: returns the width of the experts' inner layer. Throws `ShapeMismatch`, `InvalidArgument`. */
 export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
   const { x, routerLogits, experts, topK, activation } = input;
   const [tokens, hidden] = x.shape;
