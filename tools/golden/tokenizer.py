@@ -1,6 +1,6 @@
 """Golden token ids of small tokenizers, from Hugging Face tokenizers (Rust) and from SentencePiece.
 
-    python3 -m venv .venv && .venv/bin/pip install -r tools/golden/requirements.txt sentencepiece==0.2.3
+    python3 -m venv .venv && .venv/bin/pip install -r tools/golden/requirements.txt
     .venv/bin/python tools/golden/tokenizer.py --sample packages/sample-model --out packages/generation/golden
 
 Writes tokenizers.json:
