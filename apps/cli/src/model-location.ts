@@ -59,7 +59,7 @@ function notFound(path: string): CliError {
   const advice = isHubId
     ? "models cannot be downloaded by name yet, so give a folder, a .gguf file or the word sample"
     : "give a folder, a .gguf file or the word sample";
-  return new CliError("ModelNotFound", `there is no ${path}: ${advice}.`, { path });
+  return new CliError("ModelNotFound", `${path} was not found: ${advice}.`, { path });
 }
 
 /** The model's tokenizer: from its folder, or from the metadata of its GGUF file. */

@@ -5,7 +5,7 @@ import type { Command, CommandContext, Flag } from "./command";
 import { commands } from "./commands";
 import { deviceNames, openDevice, type DeviceName } from "./devices";
 import { describeFailure, exitCodes, usage } from "./errors";
-import { choice, toggle } from "./flags";
+import { choice, filled, toggle } from "./flags";
 import type { Io } from "./io";
 import { Terminal } from "./terminal/terminal";
 
@@ -27,13 +27,18 @@ interface Invocation {
  * Runs one command line.
  *
  * @param argv Arguments after the program's name.
+ * @param table The commands there are.
  * @returns The exit code: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
  */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
+export async function run(
+  argv: readonly string[],
+  io: Io,
+  table: readonly Command[] = commands,
+): Promise<number> {
   // Errors of the command line itself are told in the form that was asked for, too.
   let terminal = new Terminal(io, { json: argv.includes("--json"), quiet: false });
   try {
-    const invocation = parse(argv, io);
+    const invocation = parse(argv, io, table);
     if (!invocation) return exitCodes.done;
     const { json, quiet } = invocation.globals;
     terminal = new Terminal(io, { json: json === true, quiet: quiet === true });
@@ -82,18 +87,17 @@ function writeJson(io: Io, result: Readonly<Record<string, unknown>>): void {
 }
 
 /** Reads the command line. Undefined when it asked for help or the version, which are then printed. */
-function parse(argv: readonly string[], io: Io): Invocation | undefined {
+function parse(argv: readonly string[], io: Io, table: readonly Command[]): Invocation | undefined {
   let invocation: Invocation | undefined;
-  const parser = makeParser(io, (found) => (invocation = found));
+  const parser = makeParser(io, table, (found) => (invocation = found));
   try {
     parser.parse(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
-    if (error.code === "commander.help") {
-      throw usage("which command? See transmla --help.");
-    }
-    throw usage(usageMessage(error.message));
+    if (error.code !== "commander.help") throw usage(usageMessage(error.message));
+    io.stderr.write(`${parser.helpInformation()}\n`);
+    throw usage("a command is missing.");
   }
   return invocation;
 }
@@ -104,7 +108,11 @@ function usageMessage(message: string): string {
   return text.includes("Did you mean") ? text : `${text.replace(/[.]$/, "")}. See --help.`;
 }
 
-function makeParser(io: Io, found: (invocation: Invocation) => void): Parser {
+function makeParser(
+  io: Io,
+  table: readonly Command[],
+  found: (invocation: Invocation) => void,
+): Parser {
   const parser = new Parser("transmla")
     .description(
       "Turn grouped-query language models into multi-head latent attention models, measure and run them.",
@@ -121,20 +129,32 @@ function makeParser(io: Io, found: (invocation: Invocation) => void): Parser {
     })
     .exitOverride();
   addFlags(parser, globalFlags);
-  parser.addHelpText("after", `\n<model> ${MODEL_HELP}\n\nExample:\n  $ transmla demo\n`);
-  for (const command of commands) addCommand(parser, command, found);
+  parser.addHelpText("after", `\n${MODEL_HELP}\n\nExamples:\n${exampleLines(START)}`);
+  for (const command of table) addCommand(parser, command, found);
   return parser;
 }
 
-const MODEL_HELP =
-  "is a folder in the Hugging Face layout (config.json, *.safetensors, tokenizer.json),\na .gguf file, or the word sample for the small model that comes with this program.";
+const MODEL_HELP = `<model> is a folder in the Hugging Face layout (config.json, *.safetensors,
+tokenizer.json), a .gguf file, or the word sample: the small model that comes
+with this program.`;
+
+/** Where to begin. */
+const START: Command["examples"] = [
+  ["transmla demo", "see everything work, offline"],
+  ["transmla convert sample ./sample-mla", "convert a model"],
+  ["transmla help convert", "all about one command"],
+];
+
+function exampleLines(examples: Command["examples"]): string {
+  return examples.map(([line, effect]) => `  # ${effect}\n  $ ${line}\n`).join("");
+}
 
 function addCommand(parser: Parser, command: Command, found: (invocation: Invocation) => void) {
   const sub = parser.command(command.name).description(command.summary);
-  for (const { name, description } of command.arguments) sub.argument(`<${name}>`, description);
+  for (const { name, description } of command.arguments)
+    sub.argument(`<${name}>`, description, filled);
   const attributes = addFlags(sub, command.flags);
-  const examples = command.examples.map(([line, effect]) => `  # ${effect}\n  $ ${line}\n`);
-  sub.addHelpText("after", `\nExamples:\n${examples.join("")}`);
+  sub.addHelpText("after", `\nExamples:\n${exampleLines(command.examples)}`);
   sub.action(() => {
     const given = sub.opts();
     const values = Object.fromEntries(
@@ -156,9 +176,8 @@ function addFlags(
   for (const [name, flag] of Object.entries(flags)) {
     const option = new Option(flag.flags, describe(flag));
     const { parse: parseText, fallback } = flag;
-    const shown = parseText && fallback !== undefined && !flag.repeatable;
-    if (shown) option.default(fallback);
     if (flag.mandatory) option.makeOptionMandatory();
+    else if (parseText && !flag.repeatable) option.default(fallback);
     if (parseText) {
       option.argParser((text: string, previous: unknown) =>
         flag.repeatable ? [...((previous ?? []) as unknown[]), parseText(text)] : parseText(text),

@@ -7,6 +7,7 @@ import {
   type ConversionReport,
   type MethodName,
 } from "@transmla/conversion";
+import { GenerationError } from "@transmla/generation";
 import { calibrationSequences } from "../calibration";
 import { defineCommand, type CommandContext, type FlagValues, type Result } from "../command";
 import { usage } from "../errors";
@@ -62,10 +63,11 @@ export const convertCommand = defineCommand({
     withModel(name, async (model) => {
       const started = performance.now();
       const plan = planFor(model, values);
-      const companions = await companionFiles(model);
+      checkCalibrationFlags(plan, values);
+      const companions = await companionsOf(context, model);
       const fileNames = outputFiles(plan, companions.keys());
       await checkOutput(out, model.path, fileNames);
-      const calibration = await calibrationFor(context, model, plan, values);
+      const calibration = await calibrationFor(context, model, values);
       const job = { model, plan, out, calibration, companions, fileNames };
       if (values.dryRun) return printPlan(context.terminal, job);
       return execute(context, job, started);
@@ -118,29 +120,47 @@ function withFlagNames(message: string): string {
   );
 }
 
+/** A tokenizer that cannot be carried over is no reason not to convert the weights. */
+async function companionsOf(
+  { terminal }: CommandContext,
+  model: LocatedModel,
+): Promise<Map<string, Uint8Array>> {
+  try {
+    return await companionFiles(model);
+  } catch (error) {
+    if (!GenerationError.isInstance(error)) throw error;
+    terminal.warn(`the output gets no tokenizer. ${error.message}`);
+    return new Map();
+  }
+}
+
 function outputFiles({ shards }: ConversionPlan, companions: Iterable<string>): string[] {
   const weights = shards.shards.map(({ file }) => file);
   const index = shards.index ? ["model.safetensors.index.json"] : [];
   return [...weights, ...index, ...companions, "config.json"];
 }
 
+function checkCalibrationFlags(
+  { config: { maxPositions } }: ConversionPlan,
+  { method, calibration, sequenceLength }: ConvertFlags,
+): void {
+  if (!methods[method].needsCalibration) {
+    if (calibration === undefined) return;
+    throw usage(`method ${method} needs no text; leave --calibration out.`, { method });
+  }
+  if (sequenceLength <= maxPositions) return;
+  throw usage(
+    `--sequence-length ${sequenceLength} is more than the ${maxPositions} tokens the model can see.`,
+    { sequenceLength, maxPositions },
+  );
+}
+
 async function calibrationFor(
   { terminal, signal }: CommandContext,
   model: LocatedModel,
-  plan: ConversionPlan,
   { method, calibration, samples, sequenceLength, seed }: ConvertFlags,
 ): Promise<readonly Int32Array[]> {
-  if (!methods[method].needsCalibration) {
-    if (calibration === undefined) return [];
-    throw usage(`method ${method} needs no text; leave --calibration out.`, { method });
-  }
-  const { maxPositions } = plan.config;
-  if (sequenceLength > maxPositions) {
-    throw usage(
-      `--sequence-length ${sequenceLength} is more than the ${maxPositions} tokens the model can see.`,
-      { sequenceLength, maxPositions },
-    );
-  }
+  if (!methods[method].needsCalibration) return [];
   terminal.working("reading the calibration text");
   const text = await textFor("calibration", calibration, model, signal);
   const tokens = (await tokenizerOf(model)).encode(text);
@@ -216,7 +236,7 @@ function summary(
   calibrationTokens: number,
 ): string[] {
   const { sizes, cacheBefore, cacheAfter } = plan;
-  const part = percent(cacheAfter / cacheBefore);
+  const kept = percent(cacheAfter / cacheBefore);
   const calibration = calibrationTokens > 0 ? `${count(calibrationTokens)} tokens` : "none needed";
   return [
     colour.bold(`${model.name} → ${out}`),
@@ -224,7 +244,7 @@ function summary(
       [
         ["method", method],
         ["latent", `${sizes.kvLoraRank} and ${sizes.ropeDim} rotated, per token and layer`],
-        ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${part})`],
+        ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
         ["calibration", calibration],
       ],
       colour.dim,

@@ -4,8 +4,8 @@ import { perplexity } from "@transmla/evaluation";
 import { generateText, type Tokenizer } from "@transmla/generation";
 import { kvCacheNumbersPerToken } from "@transmla/models";
 import { folder } from "@transmla/tensor-io";
-import { calibrationSequences } from "../calibration";
-import { defineCommand, type CommandContext } from "../command";
+import { calibrationSequences, type CalibrationSize } from "../calibration";
+import { defineCommand, type Command, type CommandContext } from "../command";
 import { load, SAMPLE, tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { withTemporaryFolder } from "../temporary-folder";
 import { count, duration, percent, printable, wrap } from "../terminal/format";
@@ -14,45 +14,87 @@ import type { Terminal } from "../terminal/terminal";
 import { textFor } from "../text";
 
 const PROMPT = "ROMEO:\n";
-const TEXT_TOKENS = 32;
-const EVALUATION_TOKENS = 8192;
-const EVALUATION_CONTEXT = 512;
-const CALIBRATION = { samples: 64, sequenceLength: 256, seed: 0 };
 const KEPT_PARTS = [0.5, 0.25];
 
-export const demoCommand = defineCommand({
-  name: "demo",
-  summary: "convert and measure the sample model, offline, in about a minute",
-  arguments: [],
-  flags: {},
-  examples: [
-    ["transmla demo", "see what a smaller cache costs"],
-    ["transmla demo --json", "the same numbers for a program"],
-  ],
-  action: (context) =>
-    withTemporaryFolder((directory) =>
-      withModel(SAMPLE, async (sample) => {
-        const started = performance.now();
-        const bench = await prepare(context, sample);
-        printIntroduction(bench);
-        const original = await measure(bench, "original", sample);
-        const convertAs = (label: string, options: ConversionOptions) =>
-          convertAndMeasure(bench, label, options, directory);
-        const exact = await convertAs("exact", { method: "exact" });
-        const compressed: Measurement[] = [];
-        for (const keep of KEPT_PARTS) {
-          compressed.push(await convertAs(`${100 * keep} %`, { method: "transmla", keep }));
-        }
-        const seconds = (performance.now() - started) / 1000;
-        const story = { original, exact, compressed, prompt: PROMPT, seconds };
-        printStory(context.terminal, story);
-        return story;
-      }),
-    ),
-});
+/** How much is read and written: the size of the demo and the time it takes. */
+export interface DemoSize {
+  /** Of the continuation of the prompt. */
+  readonly textTokens: number;
+  readonly evaluationTokens: number;
+  readonly evaluationContext: number;
+  readonly calibration: CalibrationSize;
+}
+
+/** About a minute on two cores. */
+const DEMO_SIZE: DemoSize = {
+  textTokens: 32,
+  evaluationTokens: 8192,
+  evaluationContext: 512,
+  calibration: { samples: 64, sequenceLength: 256, seed: 0 },
+};
+
+export const demoCommand = demoOf(DEMO_SIZE);
+
+/** The demo in a size of its own. */
+export function demoOf(size: DemoSize): Command {
+  return defineCommand({
+    name: "demo",
+    summary: "convert and measure the sample model, offline, in about a minute",
+    arguments: [],
+    flags: {},
+    examples: [
+      ["transmla demo", "see what a smaller cache costs"],
+      ["transmla demo --json", "the same numbers for a program"],
+    ],
+    action: (context) =>
+      withTemporaryFolder((directory) =>
+        withModel(SAMPLE, async (sample) => {
+          const started = performance.now();
+          const { terminal } = context;
+          const bench = await prepare(context, sample, size);
+          printIntroduction(bench);
+          const original = await measure(bench, "original", sample);
+          const tell = (name: string, model: Measurement) => {
+            printRow(terminal, name, model, original);
+            return model;
+          };
+          printHeadings(terminal);
+          tell(NAMES.original, original);
+          const convertAs = (label: string, options: ConversionOptions) =>
+            convertAndMeasure(bench, label, options, directory);
+          const exact = tell(NAMES.exact, await convertAs("exact", { method: "exact" }));
+          const compressed: Measurement[] = [];
+          for (const keep of KEPT_PARTS) {
+            const model = await convertAs(`${100 * keep} %`, { method: "transmla", keep });
+            compressed.push(tell(NAMES.compressed, model));
+          }
+          const seconds = (performance.now() - started) / 1000;
+          const story = { original, exact, compressed, prompt: PROMPT, seconds };
+          printStory(terminal, story);
+          return story;
+        }),
+      ),
+  });
+}
+
+/** The rows of the table. */
+const NAMES = {
+  original: "original (GQA)",
+  exact: "exact (MLA)",
+  compressed: "transmla (MLA)",
+} as const;
+
+/** Rows are printed as they are measured, so the widths are known beforehand. */
+const COLUMNS = [
+  { heading: "model", align: "left", width: 14 },
+  { heading: "cached numbers per token", align: "right" },
+  { heading: "cache", align: "right" },
+  { heading: "perplexity", align: "right" },
+] as const;
 
 /** What all measurements share. */
 interface Bench {
+  readonly size: DemoSize;
   readonly context: CommandContext;
   readonly sample: LocatedModel;
   readonly tokenizer: Tokenizer;
@@ -76,17 +118,22 @@ interface Story {
   readonly seconds: number;
 }
 
-async function prepare(context: CommandContext, sample: LocatedModel): Promise<Bench> {
+async function prepare(
+  context: CommandContext,
+  sample: LocatedModel,
+  size: DemoSize,
+): Promise<Bench> {
   context.terminal.working("reading the texts");
   const tokenizer = await tokenizerOf(sample);
   const tokensOf = async (kind: "calibration" | "evaluation") =>
     tokenizer.encode(await textFor(kind, SAMPLE, sample, context.signal));
   return {
     context,
+    size,
     sample,
     tokenizer,
-    calibration: calibrationSequences(await tokensOf("calibration"), CALIBRATION),
-    tokens: (await tokensOf("evaluation")).subarray(0, EVALUATION_TOKENS),
+    calibration: calibrationSequences(await tokensOf("calibration"), size.calibration),
+    tokens: (await tokensOf("evaluation")).subarray(0, size.evaluationTokens),
   };
 }
 
@@ -111,17 +158,17 @@ async function convertAndMeasure(
 }
 
 async function measure(bench: Bench, label: string, model: LocatedModel): Promise<Measurement> {
-  const { context, tokenizer, tokens } = bench;
+  const { context, tokenizer, tokens, size } = bench;
   const { terminal, signal } = context;
   const loaded = await load(model, await context.device(), context);
   try {
     const result = await perplexity(loaded, tokens, {
-      context: EVALUATION_CONTEXT,
+      context: size.evaluationContext,
       signal,
       onProgress: terminal.progressOf(`${label}: measuring`),
     });
     terminal.working(`${label}: writing`);
-    const continuation = { prompt: PROMPT, maxTokens: TEXT_TOKENS, signal };
+    const continuation = { prompt: PROMPT, maxTokens: size.textTokens, signal };
     const { text } = await generateText(loaded, tokenizer, continuation);
     return {
       perplexity: result.perplexity,
@@ -144,36 +191,42 @@ function printIntroduction({ context, sample, tokens, calibration }: Bench): voi
   terminal.print(...wrap(text, terminal.columns), "");
 }
 
-function printStory(terminal: Terminal, { original, exact, compressed, seconds }: Story): void {
-  const { bold, dim } = terminal.colour;
-  const models: readonly (readonly [string, Measurement])[] = [
-    ["original (GQA)", original],
-    ["exact (MLA)", exact],
-    ...compressed.map((model) => ["transmla (MLA)", model] as const),
-  ];
-  const cacheOf = (model: Measurement) =>
-    model.kvCacheNumbersPerToken / original.kvCacheNumbersPerToken;
-  const rows = models.map(([name, model]) => [
+function printHeadings(terminal: Terminal): void {
+  terminal.print(...table(COLUMNS, [], terminal.colour.dim));
+}
+
+function printRow(
+  terminal: Terminal,
+  name: string,
+  model: Measurement,
+  original: Measurement,
+): void {
+  const cells = [
     name,
     count(model.kvCacheNumbersPerToken),
-    percent(cacheOf(model), 0),
-    bold(model.perplexity.toFixed(2)),
-  ]);
-  const columns = [
-    { heading: "model", align: "left" },
-    { heading: "cached numbers per token", align: "right" },
-    { heading: "cache", align: "right" },
-    { heading: "perplexity", align: "right" },
-  ] as const;
-  terminal.print(...table(columns, rows, dim), "");
-  terminal.print(`Likeliest continuation of ${JSON.stringify(PROMPT)}:`);
+    percent(cacheOf(model, original), 0),
+    terminal.colour.bold(model.perplexity.toFixed(2)),
+  ];
+  terminal.print(...table(COLUMNS, [cells]).slice(1));
+}
+
+const cacheOf = (model: Measurement, original: Measurement) =>
+  model.kvCacheNumbersPerToken / original.kvCacheNumbersPerToken;
+
+function printStory(terminal: Terminal, { original, exact, compressed, seconds }: Story): void {
+  const models: readonly (readonly [string, Measurement])[] = [
+    [NAMES.original, original],
+    [NAMES.exact, exact],
+    ...compressed.map((model) => [NAMES.compressed, model] as const),
+  ];
+  terminal.print("", `Likeliest continuation of ${JSON.stringify(PROMPT)}:`);
   for (const [name, model] of models) {
-    const title = `${name}, ${percent(cacheOf(model), 0)}`;
+    const title = `${name}, ${percent(cacheOf(model, original), 0)}`;
     const text = printable(model.text)
-      .replace(/\s*\n\s*/g, " / ")
-      .trim();
-    const lines = wrap(text, terminal.columns - 2);
-    terminal.print(dim(title), ...lines.map((line) => `  ${line}`));
+      .trim()
+      .replace(/\s*\n\s*/g, " / ");
+    const lines = wrap(`${text} …`, terminal.columns - 2);
+    terminal.print(terminal.colour.dim(title), ...lines.map((line) => `  ${line}`));
   }
   terminal.print("", ...wrap(conclusion(original, exact, compressed), terminal.columns));
   terminal.print(
@@ -192,7 +245,7 @@ function conclusion(
     ? "The exact conversion keeps the cache and, to the digits shown, the perplexity."
     : `The exact conversion measured ${exact.perplexity.toFixed(3)} against ${original.perplexity.toFixed(3)}.`;
   const changes = compressed.map((model) => {
-    const part = percent(model.kvCacheNumbersPerToken / original.kvCacheNumbersPerToken, 0);
+    const part = percent(cacheOf(model, original), 0);
     const times = (model.perplexity / original.perplexity).toFixed(2);
     return `with ${part} of the cache the perplexity is ${times} times the original's`;
   });

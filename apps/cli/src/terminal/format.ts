@@ -31,14 +31,21 @@ function scaled(value: number, units: readonly string[]): string {
   return `${amount.toFixed(digits)} ${units[unit]}`;
 }
 
-/** `0.3 s`, `42 s`, `3 min 07 s`, `2 h 05 min`. */
+/** `12 ms`, `3.4 s`, `42 s`, `3 min 07 s`, `2 h 05 min`. */
 export function duration(seconds: number): string {
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${twoDigits(whole % 60)} s`;
   const minutes = Math.round(whole / 60);
   return `${Math.floor(minutes / 60)} h ${twoDigits(minutes % 60)} min`;
+}
+
+/** A time still to come: `1 s`, `42 s`, `3 min 07 s`. */
+export function wholeSeconds(seconds: number): string {
+  const whole = Math.max(1, Math.ceil(seconds));
+  return whole < 60 ? `${whole} s` : duration(whole);
 }
 
 const twoDigits = (value: number) => String(value).padStart(2, "0");

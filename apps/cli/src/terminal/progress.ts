@@ -1,6 +1,6 @@
 import type { Output } from "../io";
 import type { Colour } from "./colour";
-import { duration, percent, rate } from "./format";
+import { percent, rate, wholeSeconds } from "./format";
 
 /** How far a long piece of work is. */
 export interface ProgressReport {
@@ -22,6 +22,7 @@ const LOG_INTERVAL = 5000;
 export class Progress {
   private label: string | undefined;
   private started = 0;
+  private lastHeard = 0;
   private lastDrawn = -Infinity;
   private drawn = false;
 
@@ -33,15 +34,19 @@ export class Progress {
 
   /** Begins a piece of work of which nothing is counted yet. */
   start(label: string): void {
+    this.lastHeard = this.now();
     this.begin(label);
-    if (this.isTerminal) this.draw(label);
+    if (this.isTerminal) this.draw(label.slice(0, this.columns - 1));
   }
 
   report(report: ProgressReport): void {
+    // What is reported first has been under way since something was last heard.
     if (report.label !== this.label) this.begin(report.label);
     const now = this.now();
+    this.lastHeard = now;
     const interval = this.isTerminal ? TERMINAL_INTERVAL : LOG_INTERVAL;
     if (now - this.lastDrawn < interval) return;
+    if (!this.isTerminal && report.done === report.total) return;
     this.lastDrawn = now;
     this.draw(this.isTerminal ? this.bar(report) : this.line(report));
   }
@@ -57,9 +62,13 @@ export class Progress {
     return this.output.isTTY === true;
   }
 
+  private get columns(): number {
+    return this.output.columns ?? 80;
+  }
+
   private begin(label: string): void {
     this.label = label;
-    this.started = this.now();
+    this.started = this.lastHeard;
     // A log hears of a piece of work only when it takes longer than the interval.
     this.lastDrawn = this.isTerminal ? -Infinity : this.started;
   }
@@ -71,7 +80,7 @@ export class Progress {
 
   private bar(report: ProgressReport): string {
     const { done, total, label } = report;
-    const columns = this.output.columns ?? 80;
+    const { columns } = this;
     const numbers = `${percent(fractionOf(report), 0).padStart(5)}  ${this.estimate(report)}`;
     const room = columns - label.length - numbers.length - 5;
     if (room < 8) return `${label} ${numbers}`.slice(0, columns - 1);
@@ -90,7 +99,7 @@ export class Progress {
     const perSecond = done / seconds;
     if (!(perSecond > 0) || !Number.isFinite(perSecond)) return "";
     const left = (total - done) / perSecond;
-    return `${rate(perSecond, unit)}, ${duration(left)} left`;
+    return `${rate(perSecond, unit)}, ${wholeSeconds(left)} left`;
   }
 }
 

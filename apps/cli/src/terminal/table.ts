@@ -4,6 +4,8 @@ import { visibleWidth } from "./colour";
 export interface Column {
   readonly heading: string;
   readonly align: "left" | "right";
+  /** At least so wide: for tables that are printed row by row. */
+  readonly width?: number;
 }
 
 /** Lines of a plain table: headings, then rows, two spaces between columns. `style` is applied to the headings. */
@@ -12,8 +14,8 @@ export function table(
   rows: readonly (readonly string[])[],
   style: (text: string) => string = (text) => text,
 ): string[] {
-  const widths = columns.map(({ heading }, index) =>
-    Math.max(visibleWidth(heading), ...rows.map((row) => visibleWidth(row[index] ?? ""))),
+  const widths = columns.map(({ heading, width = 0 }, index) =>
+    Math.max(width, visibleWidth(heading), ...rows.map((row) => visibleWidth(row[index] ?? ""))),
   );
   const line = (cells: readonly string[]) =>
     columns

@@ -36,9 +36,9 @@ export class Terminal {
     this.io.stdout.write(text);
   }
 
-  /** A remark beside the result, on standard error. */
+  /** A remark beside the result, on standard error; nothing a program needs. */
   note(text: string): void {
-    if (this.mode.quiet) return;
+    if (this.mode.quiet || this.mode.json) return;
     this.clearProgress();
     this.io.stderr.write(`${this.errorColour.dim(text)}\n`);
   }
