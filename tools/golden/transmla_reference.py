@@ -1,8 +1,8 @@
 """Golden values of the reference TransMLA implementation (github.com/MuLabPKU/TransMLA, folder TransMLA_NeurIPS_2025).
 
     python3 -m venv .venv-reference && .venv-reference/bin/pip install -r tools/golden/requirements-reference.txt
-    git clone https://github.com/MuLabPKU/TransMLA /tmp/reference    # values were made at commit cdd6f8e
-    .venv-reference/bin/python tools/golden/transmla_reference.py --reference /tmp/reference \\
+    git clone https://github.com/MuLabPKU/TransMLA reference-transmla    # values were made at commit cdd6f8e
+    .venv-reference/bin/python tools/golden/transmla_reference.py --reference reference-transmla \\
         --golden packages/conversion/golden/transmla-reference
 
 Runs the reference's own `partial_rope` and `low_rank_qkv`, in float32, on the checkpoint and the token ids that

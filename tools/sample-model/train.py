@@ -12,6 +12,10 @@ The text is "tiny shakespeare" (1,115,394 bytes, public domain), split by positi
 `--out` receives model/ (config.json, generation_config.json, model.safetensors, tokenizer.json,
 tokenizer_config.json) and text/ (calibration.txt, evaluation.txt), each file replaced atomically, the
 model whenever the validation loss has improved.
+
+What came out (seed 1, torch 2.6.0, one core with bfloat16 matrix instructions, shared with other work):
+43 minutes; 383,339 training tokens; best validation loss 3.0681 at step 1100 of 1600, after which the model
+overfits (loss on training windows 2.4, validation 3.10 at the end); evaluation perplexity 42.385.
 """
 
 import argparse

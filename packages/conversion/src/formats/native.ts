@@ -28,6 +28,8 @@ export function nativeConfig(
   const config: JsonObject = new Map(original);
   config.set("model_type", NATIVE_MODEL_TYPE);
   config.set("architectures", ["TransMLAForCausalLM"]);
+  // Newer configs call it dtype; one of the two is enough.
+  config.delete("dtype");
   config.set("torch_dtype", torchDType);
   // It names code of the original, which does not know this attention.
   config.delete("auto_map");

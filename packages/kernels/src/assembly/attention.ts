@@ -37,7 +37,8 @@ export function attend(task: Task, workspace: usize): void {
       for (let group = 0; group < task.groups; group++) {
         for (let head = 0; head < task.groupHeads; head += sliceHeads) {
           const heads = min(sliceHeads, task.groupHeads - head);
-          attendRun(task, group, group * task.groupHeads + head, heads, token, tokens, n, count, workspace);
+          const firstHead = group * task.groupHeads + head;
+          attendRun(task, group, firstHead, heads, token, tokens, n, count, workspace);
         }
       }
       n += count;

@@ -83,3 +83,9 @@ export function randomTensor(
   const values = random.floats(shape[0] * shape[1], amplitude);
   return { tensor: device.tensor(values, shape), values };
 }
+
+/** Leaves numbers behind in memory that the next results may get, so that what is not written shows. */
+export function soil(device: Device, shape: Shape): void {
+  const [rows, columns] = shape;
+  device.release(device.tensor(new Float32Array(rows * columns).fill(7), shape));
+}

@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { expectClose, randomTensor, tensorOf, type Subject } from "./expectations";
+import { expectClose, randomTensor, soil, tensorOf, type Subject } from "./expectations";
 import { Random } from "./random";
 import { attend, Batch, range } from "./sequences";
 
@@ -129,15 +129,11 @@ export function groupedAttentionTests(subject: Subject): void {
     const keys = device.pagePool({ pages: 1, pageTokens: 2, width: 3 });
     const values = device.pagePool({ pages: 1, pageTokens: 2, width: 3 });
     device.writePages(values, tensorOf(device, [[1, 2, 3]]), Int32Array.of(0));
-    const y = device.groupedAttention({
-      query: randomTensor(device, new Random(1), [3, 3]).tensor,
-      keys,
-      values,
-      heads: 1,
-      kvHeads: 1,
-      scale: 1,
-      sequences: [{ queryStart: 1, queryCount: 1, length: 1, pages: Int32Array.of(0) }],
-    });
+    const query = randomTensor(device, new Random(1), [3, 3]).tensor;
+    const sequences = [{ queryStart: 1, queryCount: 1, length: 1, pages: Int32Array.of(0) }];
+    soil(device, [3, 3]);
+    const common = { heads: 1, scale: 1, sequences };
+    const y = device.groupedAttention({ query, keys, values, kvHeads: 1, ...common });
     await expectClose(subject, y, [3, 3], [0, 0, 0, 1, 2, 3, 0, 0, 0]);
   });
 

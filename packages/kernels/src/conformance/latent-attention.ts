@@ -7,7 +7,14 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
-import { expectClose, randomTensor, randomWeight, type Subject } from "./expectations";
+import {
+  expectClose,
+  randomTensor,
+  randomWeight,
+  soil,
+  tensorOf,
+  type Subject,
+} from "./expectations";
 import { Random } from "./random";
 import { attend, Batch, range } from "./sequences";
 
@@ -161,6 +168,7 @@ export function latentAttentionTests(subject: Subject): void {
   }
   test("exact construction: grouped attention as latent attention", () =>
     exactConstruction(subject));
+  test("rows of no sequence are zero", () => uncoveredRows(subject));
   test("up-projections rewritten after use", () => rewrittenUp(subject));
 }
 
@@ -290,6 +298,19 @@ function identity(device: Device, size: number): Weight {
   const weight = device.weight([size, size], "f32");
   device.writeRows(weight, 0, new Uint8Array(values.buffer));
   return weight;
+}
+
+async function uncoveredRows(subject: Subject): Promise<void> {
+  const { device } = subject;
+  const latents = device.pagePool({ pages: 1, pageTokens: 2, width: 3 });
+  device.writePages(latents, tensorOf(device, [[1, 2, 3]]), Int32Array.of(0));
+  const queryNope = randomTensor(device, new Random(1), [3, 3]).tensor;
+  const sequences = [{ queryStart: 1, queryCount: 1, length: 1, pages: Int32Array.of(0) }];
+  for (const way of ways) {
+    soil(device, [3, 3]);
+    const y = device.latentAttention({ queryNope, latents, heads: 1, scale: 1, sequences, way });
+    await expectClose(subject, y, [3, 3], [0, 0, 0, 1, 2, 3, 0, 0, 0]);
+  }
 }
 
 /** Whatever a device derives from an up-projection must not outlive a rewrite of it. */
