@@ -6,7 +6,7 @@ import { join } from "node:path";
 export async function withTemporaryFolder<Value>(
   body: (path: string) => Promise<Value>,
 ): Promise<Value> {
-  const path = await mkdtemp(join(tmpdir(), "transmla-"));
+  const path = await mkdtemp(join(tmpdir(), "transmla-demo-"));
   try {
     return await body(path);
   } finally {

@@ -27,7 +27,7 @@ export const compareCommand = defineCommand({
       withModel(nameB, async (b) => {
         const { terminal, signal } = context;
         const window = windowOf(wanted, [a.files.config, b.files.config]);
-        const text = await textFor("evaluation", file, a, signal);
+        const text = await textFor("evaluation", file, b.isSample ? b : a, signal);
         terminal.working("reading the text");
         const tokens = await commonTokens(text, a, b);
         const device = await context.device();

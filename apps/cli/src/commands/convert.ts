@@ -4,7 +4,6 @@ import {
   methods,
   planConversion,
   type ConversionPlan,
-  type ConversionReport,
   type MethodName,
 } from "@transmla/conversion";
 import { GenerationError } from "@transmla/generation";
@@ -14,10 +13,9 @@ import { usage } from "../errors";
 import { choice, filled, integer, optional, part, toggle, withDefault, wordOr } from "../flags";
 import { companionFiles, tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { checkOutput, makeOutput } from "../output-folder";
-import { bytes, count, duration, percent } from "../terminal/format";
-import { properties, table } from "../terminal/table";
-import type { Terminal } from "../terminal/terminal";
+import { count } from "../terminal/format";
 import { textFor } from "../text";
+import { printPlan, printReport, type ConversionJob } from "./conversion-report";
 
 const methodNames = Object.keys(methods) as readonly MethodName[];
 
@@ -73,16 +71,6 @@ export const convertCommand = defineCommand({
       return execute(context, job, started);
     }),
 });
-
-interface Job {
-  readonly model: LocatedModel;
-  readonly plan: ConversionPlan;
-  readonly out: string;
-  readonly calibration: readonly Int32Array[];
-  readonly companions: ReadonlyMap<string, Uint8Array>;
-  /** Everything that will be written. */
-  readonly fileNames: readonly string[];
-}
 
 function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan {
   const { method, keep, kvRank, ropeDim, freqFold, qRank, dtype } = values;
@@ -173,7 +161,11 @@ async function calibrationFor(
   return sequences;
 }
 
-async function execute(context: CommandContext, job: Job, started: number): Promise<Result> {
+async function execute(
+  context: CommandContext,
+  job: ConversionJob,
+  started: number,
+): Promise<Result> {
   const { terminal, signal } = context;
   const { plan, calibration, companions, fileNames, out } = job;
   const device = await context.device();
@@ -200,109 +192,4 @@ async function execute(context: CommandContext, job: Job, started: number): Prom
     await output.discard();
     throw error;
   }
-}
-
-function printReport(
-  terminal: Terminal,
-  job: Job,
-  report: ConversionReport,
-  seconds: number,
-): void {
-  const { dim } = terminal.colour;
-  const { freqFold, layers, calibrationTokens } = report;
-  const fold = freqFold === undefined ? "" : `, FreqFold ${freqFold}`;
-  terminal.print(...summary(terminal, job, `${report.method}${fold}`, calibrationTokens), "");
-  if (calibrationTokens > 0) {
-    const rows = layers.map(({ layer, keptEnergy, outputError }) => [
-      String(layer),
-      percent(keptEnergy, 2),
-      percent(outputError, 2),
-    ]);
-    const columns = ["layer", "energy kept", "output error"].map(
-      (heading) => ({ heading, align: "right" }) as const,
-    );
-    terminal.print(...table(columns, rows, dim), "");
-  }
-  const size = bytes(job.plan.shards.totalBytes);
-  terminal.print(`Wrote ${job.out} (${size}) in ${duration(seconds)}.`);
-  terminal.note(`Next: transmla compare ${job.model.name} ${job.out}`);
-}
-
-/** What is converted into what: the part that a plan and a report share. */
-function summary(
-  { colour }: Terminal,
-  { model, plan, out }: Job,
-  method: string,
-  calibrationTokens: number,
-): string[] {
-  const { sizes, cacheBefore, cacheAfter } = plan;
-  const kept = percent(cacheAfter / cacheBefore);
-  const calibration = calibrationTokens > 0 ? `${count(calibrationTokens)} tokens` : "none needed";
-  return [
-    colour.bold(`${model.name} → ${out}`),
-    ...properties(
-      [
-        ["method", method],
-        ["latent", `${sizes.kvLoraRank} and ${sizes.ropeDim} rotated, per token and layer`],
-        ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
-        ["calibration", calibration],
-      ],
-      colour.dim,
-    ),
-  ];
-}
-
-function printPlan(terminal: Terminal, job: Job): Result {
-  const { plan, calibration } = job;
-  const { sizes, shards, tensors, cacheBefore, cacheAfter } = plan;
-  const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
-  const fold = sizes.freqFold === "auto" ? ", FreqFold chosen on the text" : "";
-  terminal.print(...summary(terminal, job, `${plan.method}${fold}`, calibrationTokens), "");
-  const columns = (["left", "left", "left", "right", "left"] as const).map((align, index) => ({
-    heading: ["tensor", "shape", "type", "copies", ""][index]!,
-    align,
-  }));
-  terminal.print(...table(columns, tensorRows(plan), terminal.colour.dim), "");
-  const files = shards.shards.map(({ file, plan: { byteLength } }) => ({
-    file,
-    bytes: byteLength,
-  }));
-  const outputBytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  const fileCount = `${files.length} file${files.length === 1 ? "" : "s"}`;
-  terminal.print(
-    `Would write ${count(tensors.length)} tensors in ${fileCount}, ${bytes(outputBytes)}. Nothing was written.`,
-  );
-  return {
-    dryRun: true,
-    method: plan.method,
-    ...sizes,
-    cacheBefore,
-    cacheAfter,
-    keptFraction: cacheAfter / cacheBefore,
-    calibrationTokens,
-    outputBytes,
-    files,
-    tensors: tensors.map(({ name, shape, dtype, convertedLayer }) => ({
-      name,
-      shape,
-      dtype: dtype.toLowerCase(),
-      source: convertedLayer === undefined ? "copied" : "converted",
-    })),
-  };
-}
-
-/** Tensors that differ only in their layer share a row. */
-function tensorRows({ tensors }: ConversionPlan): string[][] {
-  const rows = new Map<string, { cells: string[]; copies: number; source: string }>();
-  for (const { name, shape, dtype, convertedLayer } of tensors) {
-    const cells = [name.replace(/\.\d+\./, ".*."), `[${shape.join(", ")}]`, dtype.toLowerCase()];
-    const key = cells.join(" ");
-    const source = convertedLayer === undefined ? "copied" : "converted";
-    rows.set(key, { cells, copies: (rows.get(key)?.copies ?? 0) + 1, source });
-  }
-  return Array.from(rows.values(), ({ cells, copies, source }) => [
-    ...cells,
-    String(copies),
-    source,
-  ]);
 }

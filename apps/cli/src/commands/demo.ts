@@ -14,8 +14,6 @@ import type { Terminal } from "../terminal/terminal";
 import { textFor } from "../text";
 
 const PROMPT = "ROMEO:\n";
-const KEPT_PARTS = [0.5, 0.25];
-
 /** How much is read and written: the size of the demo and the time it takes. */
 export interface DemoSize {
   /** Of the continuation of the prompt. */
@@ -23,6 +21,8 @@ export interface DemoSize {
   readonly evaluationTokens: number;
   readonly evaluationContext: number;
   readonly calibration: CalibrationSize;
+  /** Parts of the cache that the compressed models keep. */
+  readonly keptParts: readonly number[];
 }
 
 /** About a minute on two cores. */
@@ -31,6 +31,7 @@ const DEMO_SIZE: DemoSize = {
   evaluationTokens: 8192,
   evaluationContext: 512,
   calibration: { samples: 64, sequenceLength: 256, seed: 0 },
+  keptParts: [0.5, 0.25],
 };
 
 export const demoCommand = demoOf(DEMO_SIZE);
@@ -64,7 +65,7 @@ export function demoOf(size: DemoSize): Command {
             convertAndMeasure(bench, label, options, directory);
           const exact = tell(NAMES.exact, await convertAs("exact", { method: "exact" }));
           const compressed: Measurement[] = [];
-          for (const keep of KEPT_PARTS) {
+          for (const keep of size.keptParts) {
             const model = await convertAs(`${100 * keep} %`, { method: "transmla", keep });
             compressed.push(tell(NAMES.compressed, model));
           }
@@ -180,13 +181,13 @@ async function measure(bench: Bench, label: string, model: LocatedModel): Promis
   }
 }
 
-function printIntroduction({ context, sample, tokens, calibration }: Bench): void {
+function printIntroduction({ context, size, sample, tokens, calibration }: Bench): void {
   const { terminal } = context;
   const { config } = sample.files;
   const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
   const text =
     `The sample model (${config.family}, ${config.layers.length} layers, grouped-query attention) is rewritten with ` +
-    `latent attention: once exactly, and with ${KEPT_PARTS.map((keep) => percent(keep, 0)).join(" and ")} of its KV cache. ` +
+    `latent attention: once exactly, and with ${size.keptParts.map((keep) => percent(keep, 0)).join(" and ")} of its KV cache. ` +
     `Calibrated on ${count(calibrationTokens)} tokens, measured on ${count(tokens.length)} others, no training.`;
   terminal.print(...wrap(text, terminal.columns), "");
 }

@@ -1,0 +1,125 @@
+import type { ConversionPlan, ConversionReport } from "@transmla/conversion";
+import type { Result } from "../command";
+import type { LocatedModel } from "../model-location";
+import { bytes, count, duration, percent } from "../terminal/format";
+import { properties, table } from "../terminal/table";
+import type { Terminal } from "../terminal/terminal";
+
+/** A conversion of which everything is known but its result. */
+export interface ConversionJob {
+  readonly model: LocatedModel;
+  readonly plan: ConversionPlan;
+  readonly out: string;
+  readonly calibration: readonly Int32Array[];
+  readonly companions: ReadonlyMap<string, Uint8Array>;
+  /** Everything that will be written. */
+  readonly fileNames: readonly string[];
+}
+
+/** Tells a person what a conversion did. */
+export function printReport(
+  terminal: Terminal,
+  job: ConversionJob,
+  report: ConversionReport,
+  seconds: number,
+): void {
+  const { dim } = terminal.colour;
+  const { freqFold, layers, calibrationTokens } = report;
+  const fold = freqFold === undefined ? "" : `, FreqFold ${freqFold}`;
+  terminal.print(...summary(terminal, job, `${report.method}${fold}`, calibrationTokens), "");
+  if (calibrationTokens > 0) {
+    const rows = layers.map(({ layer, keptEnergy, outputError }) => [
+      String(layer),
+      percent(keptEnergy, 2),
+      percent(outputError, 2),
+    ]);
+    const columns = ["layer", "energy kept", "output error"].map(
+      (heading) => ({ heading, align: "right" }) as const,
+    );
+    terminal.print(...table(columns, rows, dim), "");
+  }
+  const size = bytes(job.plan.shards.totalBytes);
+  terminal.print(`Wrote ${job.out} (${size}) in ${duration(seconds)}.`);
+  const text = job.model.isSample ? "" : " --text FILE";
+  terminal.note(`Next: transmla compare ${job.model.name} ${job.out}${text}`);
+}
+
+/** What is converted into what: the part that a plan and a report share. */
+function summary(
+  { colour }: Terminal,
+  { model, plan, out }: ConversionJob,
+  method: string,
+  calibrationTokens: number,
+): string[] {
+  const { sizes, cacheBefore, cacheAfter } = plan;
+  const kept = percent(cacheAfter / cacheBefore);
+  const calibration = calibrationTokens > 0 ? `${count(calibrationTokens)} tokens` : "none needed";
+  return [
+    colour.bold(`${model.name} → ${out}`),
+    ...properties(
+      [
+        ["method", method],
+        ["latent", `${sizes.kvLoraRank} and ${sizes.ropeDim} rotated, per token and layer`],
+        ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
+        ["calibration", calibration],
+      ],
+      colour.dim,
+    ),
+  ];
+}
+
+/** Tells what a conversion would do, to a person and as the result. */
+export function printPlan(terminal: Terminal, job: ConversionJob): Result {
+  const { plan, calibration } = job;
+  const { sizes, shards, tensors, cacheBefore, cacheAfter } = plan;
+  const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
+  const fold = sizes.freqFold === "auto" ? ", FreqFold chosen on the text" : "";
+  terminal.print(...summary(terminal, job, `${plan.method}${fold}`, calibrationTokens), "");
+  const columns = (["left", "left", "left", "right", "left"] as const).map((align, index) => ({
+    heading: ["tensor", "shape", "type", "×", ""][index]!,
+    align,
+  }));
+  terminal.print(...table(columns, tensorRows(plan), terminal.colour.dim), "");
+  const files = shards.shards.map(({ file, plan: { byteLength } }) => ({
+    file,
+    bytes: byteLength,
+  }));
+  const outputBytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const fileCount = `${files.length} file${files.length === 1 ? "" : "s"}`;
+  terminal.print(
+    `Would write ${count(tensors.length)} tensors in ${fileCount}, ${bytes(outputBytes)}. Nothing was written.`,
+  );
+  return {
+    dryRun: true,
+    method: plan.method,
+    ...sizes,
+    cacheBefore,
+    cacheAfter,
+    keptFraction: cacheAfter / cacheBefore,
+    calibrationTokens,
+    outputBytes,
+    files,
+    tensors: tensors.map(({ name, shape, dtype, convertedLayer }) => ({
+      name,
+      shape,
+      dtype: dtype.toLowerCase(),
+      source: convertedLayer === undefined ? "copied" : "converted",
+    })),
+  };
+}
+
+/** Tensors that differ only in their layer share a row. */
+function tensorRows({ tensors }: ConversionPlan): string[][] {
+  const rows = new Map<string, { cells: string[]; copies: number; source: string }>();
+  for (const { name, shape, dtype, convertedLayer } of tensors) {
+    const cells = [name.replace(/\.\d+\./, ".*."), `[${shape.join(", ")}]`, dtype.toLowerCase()];
+    const key = cells.join(" ");
+    const source = convertedLayer === undefined ? "copy" : "new";
+    rows.set(key, { cells, copies: (rows.get(key)?.copies ?? 0) + 1, source });
+  }
+  return Array.from(rows.values(), ({ cells, copies, source }) => [
+    ...cells,
+    String(copies),
+    source,
+  ]);
+}

@@ -1,0 +1,265 @@
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { modelFolderPath } from "@transmla/sample-model";
+import { describe, expect, it } from "vitest";
+import { goldenModel, temporaryFolder, transmla, transmlaJson } from "../testing";
+
+/** A conversion of the sample model that takes a second. */
+const quick = ["--samples", "2", "--sequence-length", "24", "--freqfold", "2"];
+
+const newFolder = async () => join(await temporaryFolder(), "out");
+
+describe("convert", () => {
+  it("compresses the sample model with its own text and carries the tokenizer over", async () => {
+    const out = await newFolder();
+    const { code, result } = await transmlaJson([
+      "convert",
+      "sample",
+      out,
+      "--keep",
+      "50%",
+      ...quick,
+    ]);
+    expect(code).toBe(0);
+    expect(result).toEqual({
+      method: "transmla",
+      kvLoraRank: 96,
+      ropeDim: 32,
+      freqFold: 2,
+      cacheBefore: 1536,
+      cacheAfter: 768,
+      keptFraction: 0.5,
+      calibrationTokens: 48,
+      seconds: {
+        preparation: expect.any(Number),
+        conversion: expect.any(Number),
+        total: expect.any(Number),
+      },
+      peakRssBytes: expect.any(Number),
+      layers: Array.from({ length: 6 }, (_, layer) => ({
+        layer,
+        keptEnergy: expect.any(Number),
+        outputError: expect.any(Number),
+      })),
+    });
+    expect((await readdir(out)).toSorted()).toEqual([
+      "config.json",
+      "generation_config.json",
+      "model.safetensors",
+      "tokenizer.json",
+      "tokenizer_config.json",
+    ]);
+    const argv = ["generate", out, "--prompt", "ROMEO:", "--max-tokens", "3"];
+    expect(await transmlaJson(argv)).toMatchObject({ code: 0, result: { promptTokens: 2 } });
+  });
+
+  it("keeps a quarter unless told otherwise, in the sizes that are given", async () => {
+    const plan = async (...flags: string[]) =>
+      (await transmlaJson(["convert", "sample", "./never", "--dry-run", ...flags])).result;
+    expect(await plan()).toMatchObject({
+      method: "transmla",
+      keptFraction: 0.25,
+      freqFold: "auto",
+    });
+    expect(await plan("--keep", "12.5%")).toMatchObject({ cacheAfter: 192 });
+    expect(await plan("--kv-rank", "40", "--rope-dim", "8")).toMatchObject({
+      kvLoraRank: 40,
+      ropeDim: 8,
+      cacheAfter: 6 * 48,
+    });
+    expect(await plan("--method", "exact")).toMatchObject({
+      keptFraction: 1,
+      calibrationTokens: 0,
+    });
+  });
+
+  it("gives the same bytes again, and others for another seed", async () => {
+    const weights = async (seed: string) => {
+      const out = await newFolder();
+      await transmla(["convert", "sample", out, ...quick, "--seed", seed]);
+      return readFile(join(out, "model.safetensors"));
+    };
+    const first = await weights("7");
+    expect(first.equals(await weights("7"))).toBe(true);
+    expect(first.equals(await weights("8"))).toBe(false);
+  });
+
+  it("writes the type that is asked for", async () => {
+    const out = await newFolder();
+    await transmla(["convert", goldenModel("llama"), out, "--method", "exact", "--dtype", "f16"]);
+    expect((await transmlaJson(["inspect", out])).result).toMatchObject({ dtype: "f16" });
+  });
+
+  it("reads a GGUF file, with a text of one's own or none", async () => {
+    const out = await newFolder();
+    const argv = ["convert", goldenModel("llama/model.gguf"), out, "--method", "exact"];
+    expect(await transmlaJson(argv)).toMatchObject({ code: 0, result: { cacheAfter: 64 } });
+  });
+
+  it("tells a person what became of the cache and of every layer", async () => {
+    const out = await newFolder();
+    const { stdout, stderr } = await transmla([
+      "convert",
+      "sample",
+      out,
+      "--keep",
+      "50%",
+      ...quick,
+    ]);
+    expect(stdout).toContain("1,536 → 768 numbers per token (50.0 %)");
+    expect(stdout).toMatch(/^layer {2}energy kept {2}output error\n {4}0 /m);
+    expect(stdout).toMatch(/Wrote .*out \(6\.3 MB\) in /);
+    expect(stderr).toContain(`transmla compare sample ${out}`);
+  });
+});
+
+describe("a dry run", () => {
+  it("prints the plan and writes nothing", async () => {
+    const folder = await temporaryFolder();
+    const argv = ["convert", "sample", join(folder, "a", "b"), "--dry-run"];
+    const { code, result } = await transmlaJson(argv);
+    expect(code).toBe(0);
+    expect(result).toMatchObject({
+      dryRun: true,
+      cacheBefore: 1536,
+      cacheAfter: 384,
+      calibrationTokens: 64 * 256,
+      files: [{ file: "model.safetensors", bytes: result["outputBytes"] }],
+    });
+    const { stdout } = await transmla(argv);
+    expect(stdout).toMatch(/layers\.\*\.self_attn\.kv_a_proj\.weight +\[32, 192\] +bf16 +6 {2}new/);
+    expect(stdout).toContain("Nothing was written.");
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("plans exactly what is then written", async () => {
+    const out = await newFolder();
+    const argv = ["convert", "sample", out, "--method", "exact"];
+    const { result } = await transmlaJson([...argv, "--dry-run"]);
+    await transmla(argv);
+    const { size } = await stat(join(out, "model.safetensors"));
+    expect(result).toMatchObject({ outputBytes: size });
+  });
+});
+
+describe("refusals, before anything is written", () => {
+  const cases: readonly (readonly [what: string, flags: readonly string[], message: RegExp])[] = [
+    ["sizes for the exact method", ["--method", "exact", "--keep", "25%"], /leave --keep out/],
+    [
+      "a text for the exact method",
+      ["--method", "exact", "--calibration", "a.txt"],
+      /--calibration/,
+    ],
+    ["half of a pair", ["--kv-rank", "16"], /both --kv-rank and --rope-dim/],
+    ["both ways of giving sizes", ["--keep", "25%", "--kv-rank", "16"], /either --keep/],
+    ["a rotation that does not fit", ["--kv-rank", "16", "--rope-dim", "3"], /--rope-dim 3/],
+    ["a latent that is too wide", ["--kv-rank", "9999", "--rope-dim", "8"], /--kv-rank 9999/],
+    ["a fold that does not fit", ["--freqfold", "3"], /--freqfold 3/],
+    ["a query rank that is too large", ["--q-rank", "9999"], /--q-rank/],
+    ["sequences beyond the context", ["--sequence-length", "1025"], /1024 tokens/],
+  ];
+
+  it.each(cases)("%s: exit 2", async (_, flags, message) => {
+    const out = await newFolder();
+    const { code, stderr } = await transmla(["convert", "sample", out, ...flags]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    await expect(stat(out)).rejects.toThrow("ENOENT");
+  });
+
+  it("a model of one's own without a text: exit 2", async () => {
+    const out = await newFolder();
+    const { code, stderr } = await transmla(["convert", goldenModel("llama"), out]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--calibration FILE is needed/);
+  });
+
+  it.each([
+    ["too short", "Two words.", "TextTooShort"],
+    ["empty", "", "TextTooShort"],
+    ["not UTF-8", Uint8Array.of(0x66, 0xff, 0xfe), "TextNotUtf8"],
+  ])("a text that is %s: exit 1", async (_, content, errorCode) => {
+    const folder = await temporaryFolder();
+    const text = join(folder, "text.txt");
+    await writeFile(text, content);
+    const argv = ["convert", "sample", join(folder, "out"), "--calibration", text];
+    const { code, result } = await transmlaJson(argv);
+    expect(code).toBe(1);
+    expect(result).toMatchObject({ error: { code: errorCode } });
+    expect(await readdir(folder)).toEqual(["text.txt"]);
+  });
+
+  it("the input as the output, also through a link: exit 1", async () => {
+    const folder = await temporaryFolder();
+    const link = join(folder, "link");
+    await symlink(modelFolderPath(), link);
+    for (const out of [modelFolderPath(), link]) {
+      const { code, result } = await transmlaJson(["convert", "sample", out, "--method", "exact"]);
+      expect(code).toBe(1);
+      expect(result).toMatchObject({ error: { code: "OutputIsInput" } });
+    }
+  });
+
+  it("an output that holds a model, which stays as it is: exit 1", async () => {
+    const out = await newFolder();
+    const argv = ["convert", goldenModel("llama"), out, "--method", "exact"];
+    await transmla(argv);
+    const before = await readFile(join(out, "model.safetensors"));
+    expect(await transmlaJson(argv)).toMatchObject({
+      code: 1,
+      result: { error: { code: "OutputExists" } },
+    });
+    expect((await readFile(join(out, "model.safetensors"))).equals(before)).toBe(true);
+  });
+
+  it("a model that is converted already: exit 1", async () => {
+    const out = await newFolder();
+    await transmla(["convert", goldenModel("llama"), out, "--method", "exact"]);
+    const again = await transmlaJson(["convert", out, `${out}2`, "--method", "exact"]);
+    expect(again).toMatchObject({ code: 1, result: { error: { code: "AlreadyLatent" } } });
+  });
+});
+
+describe("a short text", () => {
+  it("is used with a warning that samples overlap", async () => {
+    const folder = await temporaryFolder();
+    const text = join(folder, "text.txt");
+    await writeFile(text, "What light through yonder window breaks? ".repeat(8));
+    const argv = ["convert", "sample", join(folder, "out"), "--calibration", text, "--dry-run"];
+    const { code, stderr } = await transmla([...argv, "--sequence-length", "32", "--quiet"]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^warning: .* so 64 samples of 32 overlap\.\n$/);
+  });
+});
+
+describe("Ctrl-C", () => {
+  it.each(["choosing freqfold", "converting"])(
+    "while %s leaves nothing: exit 130",
+    async (phase) => {
+      const folder = await temporaryFolder();
+      const flags = ["--samples", "4", "--sequence-length", "24", "--keep", "50%"];
+      const fold = phase === "converting" ? ["--freqfold", "2"] : [];
+      const argv = ["convert", "sample", join(folder, "a", "b"), ...flags, ...fold];
+      const { code, stdout, stderr } = await transmla(argv, {
+        isTTY: true,
+        interruptAt: `${phase}  `,
+      });
+      expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
+      expect(stderr).toMatch(/interrupted.*\[Interrupted\]/);
+      expect(await readdir(folder)).toEqual([]);
+    },
+  );
+
+  it("leaves what was there before", async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, "out"));
+    await writeFile(join(folder, "out", "notes.txt"), "mine");
+    const argv = ["convert", "sample", join(folder, "out"), ...quick, "--json"];
+    const { code, stdout } = await transmla(argv, { isTTY: true, interruptAt: "converting  " });
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toEqual({
+      error: { code: "Interrupted", message: "interrupted", context: {} },
+    });
+    expect(await readdir(join(folder, "out"))).toEqual(["notes.txt"]);
+  });
+});
