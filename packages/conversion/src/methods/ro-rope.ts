@@ -17,8 +17,6 @@ export interface RoRope {
    * keep their rotation, in the half-split layout; the others lose it.
    */
   readonly rotation: Matrix;
-  /** Original frequency index of every kept pair, `[ropeDim / 2]`. */
-  readonly frequencyIndex: Int32Array;
   /** Part of the keys' energy in the kept components. */
   readonly keptEnergy: number;
 }
@@ -65,7 +63,6 @@ export function roRope(keyMoment: Matrix, options: RoRopeOptions): RoRope {
   }
   return {
     rotation,
-    frequencyIndex: Int32Array.from({ length: pairs }, (_, pair) => pair * collapse),
     keptEnergy: energy > 0 ? keptEnergy / energy : 1,
   };
 }

@@ -19,7 +19,7 @@ import { chooseFreqFold } from "./choose-freq-fold";
 import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } from "./method";
 import { freqFoldCandidates } from "./ro-rope";
 import { embedCalibration } from "./stream-ends";
-import { transmlaLatent, transmlaRotation } from "./transmla";
+import { transmlaConfig, transmlaLatent, transmlaRotation } from "./transmla";
 
 /** RoRoPE, FreqFold and balanced joint PCA (arXiv 2502.07864). */
 export const transmlaMethod: ConversionMethod = {
@@ -49,30 +49,7 @@ export const transmlaMethod: ConversionMethod = {
     return { ...sizes, freqFold, qLoraRank };
   },
 
-  layerConfig(original, { kvLoraRank, ropeDim, qLoraRank }): LatentAttentionConfig {
-    const { heads, kvHeads, headDim, scale, window, frequencies, inputBias, outputBias } = original;
-    const collapse = headDim / ropeDim;
-    return {
-      kind: "mla",
-      heads,
-      scale,
-      window,
-      kvLoraRank,
-      ropeDim,
-      qLoraRank,
-      nopeDim: headDim,
-      valueDim: headDim,
-      keyUpHeads: kvHeads,
-      valueUpHeads: kvHeads,
-      frequencies: Float64Array.from(
-        { length: ropeDim / 2 },
-        (_, pair) => frequencies[pair * collapse],
-      ),
-      queryBias: inputBias,
-      latentBias: inputBias,
-      outputBias,
-    };
-  },
+  layerConfig: (original, sizes) => transmlaConfig(original, sizes, sizes.kvLoraRank),
 
   async start(job) {
     const freqFold = job.sizes.freqFold === "auto" ? await chooseFreqFold(job) : job.sizes.freqFold;

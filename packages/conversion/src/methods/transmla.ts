@@ -7,7 +7,7 @@ import {
   transpose,
   type Matrix,
 } from "@transmla/low-rank";
-import type { GroupedAttentionConfig } from "@transmla/models";
+import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
 import type { GroupedWeights, LatentWeights } from "../weights";
 import { fullLatent, jointCompression, lowRankQuery } from "./joint-compression";
 import { roRope, type RoRope } from "./ro-rope";
@@ -19,6 +19,36 @@ export interface TransmlaSizes {
   /** Absent: only the rotations are dropped, nothing is compressed. */
   readonly kvLoraRank?: number | undefined;
   readonly qLoraRank?: number | undefined;
+}
+
+/** The converted attention: of every kept pair `p` the frequency `p * headDim / ropeDim` of the original (see `roRope`). */
+export function transmlaConfig(
+  original: GroupedAttentionConfig,
+  { ropeDim, qLoraRank }: Pick<TransmlaSizes, "ropeDim" | "qLoraRank">,
+  kvLoraRank: number,
+): LatentAttentionConfig {
+  const { heads, kvHeads, headDim, scale, window, frequencies, inputBias, outputBias } = original;
+  const collapse = headDim / ropeDim;
+  return {
+    kind: "mla",
+    heads,
+    scale,
+    window,
+    kvLoraRank,
+    ropeDim,
+    qLoraRank,
+    nopeDim: headDim,
+    valueDim: headDim,
+    keyUpHeads: kvHeads,
+    valueUpHeads: kvHeads,
+    frequencies: Float64Array.from(
+      { length: ropeDim / 2 },
+      (_, pair) => frequencies[pair * collapse],
+    ),
+    queryBias: inputBias,
+    latentBias: inputBias,
+    outputBias,
+  };
 }
 
 /** The rotation of a layer's keys, from the second moment of its input `x~`. */
@@ -45,11 +75,11 @@ export function transmlaRotation(
 export function transmlaLatent(
   weights: GroupedWeights,
   original: GroupedAttentionConfig,
-  { rotation, frequencyIndex }: RoRope,
+  { rotation }: RoRope,
   inputMoment: Matrix,
   sizes: TransmlaSizes,
 ): { readonly weights: LatentWeights; readonly keptEnergy: number } {
-  const { heads, kvHeads, headDim, scale, window, frequencies, inputBias, outputBias } = original;
+  const { heads, kvHeads, headDim } = original;
   const { ropeDim, kvLoraRank, qLoraRank } = sizes;
   const rotated = multiply(rotation, weights.key);
   const nopeKeys = rowSlice(rotated, ropeDim);
@@ -61,23 +91,7 @@ export function transmlaLatent(
   return {
     keptEnergy: joint.keptEnergy,
     weights: {
-      config: {
-        kind: "mla",
-        heads,
-        scale,
-        window,
-        kvLoraRank: joint.down.rows,
-        ropeDim,
-        nopeDim: headDim,
-        valueDim: headDim,
-        keyUpHeads: kvHeads,
-        valueUpHeads: kvHeads,
-        qLoraRank,
-        frequencies: Float64Array.from(frequencyIndex, (index) => frequencies[index]),
-        queryBias: inputBias,
-        latentBias: inputBias,
-        outputBias,
-      },
+      config: transmlaConfig(original, sizes, joint.down.rows),
       queryDown: lowRank?.down,
       queryNope: query,
       queryRope: rotatedQueries(query, rowSlice(rotation, 0, ropeDim), { heads, kvHeads, headDim }),
