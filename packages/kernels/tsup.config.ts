@@ -3,5 +3,9 @@ import { packageBuild } from "../../tsup.base";
 
 export default packageBuild({
   entry: { index: "src/index.ts", conformance: "src/conformance/index.ts" },
-  onSuccess: () => copyFile("src/cpu/generated/simd128.wasm", "dist/simd128.wasm"),
+  onSuccess: async () => {
+    for (const name of ["simd128", "relaxed"]) {
+      await copyFile(`src/cpu/generated/${name}.wasm`, `dist/${name}.wasm`);
+    }
+  },
 });

@@ -14,9 +14,7 @@ const RUN_NUMBERS: i32 = 65536;
 const MASKED: f32 = -3e38;
 
 /** Bytes that `attend` needs at `workspace`. */
-export function attentionWorkspace(): usize {
-  return <usize>ROWS * RUN * 4;
-}
+export const ATTENTION_BYTES: usize = <usize>ROWS * RUN * 4;
 
 /**
  * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, run of consecutive
@@ -238,22 +236,55 @@ function mix(
   }
 }
 
-/** `to[r] = from[r] / sum[r]`, from rows `padded` numbers apart to rows of `width`; rows without weight are zero. */
-export function normaliseRows(
+/**
+ * Joins the states of `pieces` parts of the context, each of `rows` rows: with `m = max_p largest_p` and
+ * `f_p = exp(largest_p - m)`, `to = sum_p f_p from_p / sum_p f_p sum_p`. `from` has rows of `padded` numbers, `to` of
+ * `width`; rows that saw nothing are zero. Rows `first … first + count - 1` are made.
+ */
+export function joinStates(
   to: usize,
   from: usize,
+  largest: usize,
   sum: usize,
+  pieces: i32,
   rows: i32,
+  first: i32,
+  count: i32,
   width: i32,
   padded: i32,
 ): void {
-  for (let r = 0; r < rows; r++) {
-    const total = load<f32>(sum + <usize>r * 4);
-    const factor: f32 = total > 0 ? 1 / total : 0;
-    for (let i = 0; i < width; i++) {
-      store<f32>(to + <usize>i * 4, load<f32>(from + <usize>i * 4) * factor);
+  for (let r = first; r < first + count; r++) {
+    let most = MASKED;
+    for (let p = 0; p < pieces; p++) most = max(most, load<f32>(largest + <usize>(p * rows + r) * 4));
+    let total: f32 = 0;
+    for (let p = 0; p < pieces; p++) {
+      total += shareOf(largest, most, p * rows + r) * load<f32>(sum + <usize>(p * rows + r) * 4);
     }
-    to += <usize>width * 4;
-    from += <usize>padded * 4;
+    const inverse: f32 = total > 0 ? 1 / total : 0;
+    const target = to + <usize>r * width * 4;
+    for (let p = 0; p < pieces; p++) {
+      const row = p * rows + r;
+      const factor = shareOf(largest, most, row) * inverse;
+      addRow(target, from + <usize>row * padded * 4, factor, <usize>width * 4, p > 0);
+    }
+  }
+}
+
+@inline
+function shareOf(largest: usize, most: f32, row: i32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(load<f32>(largest + <usize>row * 4) - most)), 0);
+}
+
+/** `to (+)= factor * from`, in `bytes`. */
+function addRow(to: usize, from: usize, factor: f32, bytes: usize, add: bool): void {
+  const factors = f32x4.splat(factor);
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) {
+    const scaled = f32x4.mul(v128.load(from + i), factors);
+    v128.store(to + i, add ? f32x4.add(v128.load(to + i), scaled) : scaled);
+  }
+  for (; i < bytes; i += 4) {
+    const scaled = load<f32>(from + i) * factor;
+    store<f32>(to + i, add ? load<f32>(to + i) + scaled : scaled);
   }
 }

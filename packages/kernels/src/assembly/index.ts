@@ -3,7 +3,15 @@
  * that the device's allocator manages; nothing here allocates. Sizes are in numbers, strides in numbers unless they say
  * bytes. Matrices may be read up to 64 bytes beyond their end, which the allocator guarantees to exist.
  */
+import { ATTENTION_BYTES } from "./attention";
+import { LINEAR_BYTES } from "./linear";
+
 export { packRows, unpackRow, repack } from "./panels";
-export { linear, linearWorkspace } from "./linear";
+export { linear } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope } from "./pointwise";
-export { attend, attentionWorkspace, normaliseRows } from "./attention";
+export { attend, joinStates } from "./attention";
+
+/** Bytes that any function needs at its last argument, `workspace`: one thread's room for intermediate blocks. */
+export function workspaceBytes(): usize {
+  return max(ATTENTION_BYTES, LINEAR_BYTES);
+}

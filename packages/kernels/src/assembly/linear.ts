@@ -1,3 +1,4 @@
+import { madd } from "./madd";
 import { F32 } from "./panels";
 import { storeRow, tile4x8 } from "./tile";
 
@@ -11,9 +12,7 @@ const PANEL_BYTES: usize = <usize>INPUTS * 32;
 const EDGE_BYTES: usize = 4 * 32;
 
 /** Bytes that `linear` needs at `workspace`. */
-export function linearWorkspace(): usize {
-  return X_BYTES + PANEL_BYTES + EDGE_BYTES;
-}
+export const LINEAR_BYTES: usize = X_BYTES + PANEL_BYTES + EDGE_BYTES;
 
 /**
  * `y = x W^T + b` for a matrix `W [outputs, inputs]` in panels; `bias` is 0 for none. Rows of `x` and `y` are `ldx` and
@@ -218,17 +217,17 @@ function vector4(y: usize, x: usize, w0: usize, stride: usize, inputs: i32, add:
   for (let k = inputs; k > 0; k--) {
     const s = v128.load32_splat(x);
     let words = v128.load(w0);
-    a0 = f32x4.add(a0, f32x4.mul(s, i32x4.shl(words, 16)));
-    a1 = f32x4.add(a1, f32x4.mul(s, v128.and(words, upper)));
+    a0 = madd(a0, s, i32x4.shl(words, 16));
+    a1 = madd(a1, s, v128.and(words, upper));
     words = v128.load(w1);
-    a2 = f32x4.add(a2, f32x4.mul(s, i32x4.shl(words, 16)));
-    a3 = f32x4.add(a3, f32x4.mul(s, v128.and(words, upper)));
+    a2 = madd(a2, s, i32x4.shl(words, 16));
+    a3 = madd(a3, s, v128.and(words, upper));
     words = v128.load(w2);
-    a4 = f32x4.add(a4, f32x4.mul(s, i32x4.shl(words, 16)));
-    a5 = f32x4.add(a5, f32x4.mul(s, v128.and(words, upper)));
+    a4 = madd(a4, s, i32x4.shl(words, 16));
+    a5 = madd(a5, s, v128.and(words, upper));
     words = v128.load(w3);
-    a6 = f32x4.add(a6, f32x4.mul(s, i32x4.shl(words, 16)));
-    a7 = f32x4.add(a7, f32x4.mul(s, v128.and(words, upper)));
+    a6 = madd(a6, s, i32x4.shl(words, 16));
+    a7 = madd(a7, s, v128.and(words, upper));
     w0 += 16;
     w1 += 16;
     w2 += 16;
@@ -255,25 +254,25 @@ function vector2(y: usize, x: usize, w0: usize, stride: usize, inputs: i32, add:
   let k = inputs;
   for (; k > 1; k -= 2) {
     let s = v128.load32_splat(x);
-    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(w0)));
-    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(w0, 16)));
-    a2 = f32x4.add(a2, f32x4.mul(s, v128.load(w1)));
-    a3 = f32x4.add(a3, f32x4.mul(s, v128.load(w1, 16)));
+    a0 = madd(a0, s, v128.load(w0));
+    a1 = madd(a1, s, v128.load(w0, 16));
+    a2 = madd(a2, s, v128.load(w1));
+    a3 = madd(a3, s, v128.load(w1, 16));
     s = v128.load32_splat(x, 4);
-    b0 = f32x4.add(b0, f32x4.mul(s, v128.load(w0, 32)));
-    b1 = f32x4.add(b1, f32x4.mul(s, v128.load(w0, 48)));
-    b2 = f32x4.add(b2, f32x4.mul(s, v128.load(w1, 32)));
-    b3 = f32x4.add(b3, f32x4.mul(s, v128.load(w1, 48)));
+    b0 = madd(b0, s, v128.load(w0, 32));
+    b1 = madd(b1, s, v128.load(w0, 48));
+    b2 = madd(b2, s, v128.load(w1, 32));
+    b3 = madd(b3, s, v128.load(w1, 48));
     w0 += 64;
     w1 += 64;
     x += 8;
   }
   if (k == 1) {
     const s = v128.load32_splat(x);
-    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(w0)));
-    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(w0, 16)));
-    a2 = f32x4.add(a2, f32x4.mul(s, v128.load(w1)));
-    a3 = f32x4.add(a3, f32x4.mul(s, v128.load(w1, 16)));
+    a0 = madd(a0, s, v128.load(w0));
+    a1 = madd(a1, s, v128.load(w0, 16));
+    a2 = madd(a2, s, v128.load(w1));
+    a3 = madd(a3, s, v128.load(w1, 16));
   }
   storeRow(y, f32x4.add(a0, b0), f32x4.add(a1, b1), add);
   storeRow(y + 32, f32x4.add(a2, b2), f32x4.add(a3, b3), add);
@@ -287,13 +286,13 @@ function vector1(y: usize, x: usize, panel: usize, storage: i32, inputs: i32): v
   for (let k = inputs; k > 0; k--) {
     const s = v128.load32_splat(x);
     if (storage == F32) {
-      a0 = f32x4.add(a0, f32x4.mul(s, v128.load(panel)));
-      a1 = f32x4.add(a1, f32x4.mul(s, v128.load(panel, 16)));
+      a0 = madd(a0, s, v128.load(panel));
+      a1 = madd(a1, s, v128.load(panel, 16));
       panel += 32;
     } else {
       const words = v128.load(panel);
-      a0 = f32x4.add(a0, f32x4.mul(s, i32x4.shl(words, 16)));
-      a1 = f32x4.add(a1, f32x4.mul(s, v128.and(words, upper)));
+      a0 = madd(a0, s, i32x4.shl(words, 16));
+      a1 = madd(a1, s, v128.and(words, upper));
       panel += 16;
     }
     x += 4;

@@ -1,3 +1,4 @@
+import { madd } from "./madd";
 import { RUN } from "./attention";
 
 /** Weighted sums of value rows as they lie in the cache, added to the outputs. `stride` and `bytes` are in bytes. */
@@ -29,17 +30,17 @@ export function mix4(
       const v0 = v128.load(value);
       const v1 = v128.load(value, 16);
       let p = v128.load32_splat(w);
-      a0 = f32x4.add(a0, f32x4.mul(p, v0));
-      a1 = f32x4.add(a1, f32x4.mul(p, v1));
+      a0 = madd(a0, p, v0);
+      a1 = madd(a1, p, v1);
       p = v128.load32_splat(w, RUN * 4);
-      b0 = f32x4.add(b0, f32x4.mul(p, v0));
-      b1 = f32x4.add(b1, f32x4.mul(p, v1));
+      b0 = madd(b0, p, v0);
+      b1 = madd(b1, p, v1);
       p = v128.load32_splat(w, RUN * 8);
-      c0 = f32x4.add(c0, f32x4.mul(p, v0));
-      c1 = f32x4.add(c1, f32x4.mul(p, v1));
+      c0 = madd(c0, p, v0);
+      c1 = madd(c1, p, v1);
       p = v128.load32_splat(w, RUN * 12);
-      d0 = f32x4.add(d0, f32x4.mul(p, v0));
-      d1 = f32x4.add(d1, f32x4.mul(p, v1));
+      d0 = madd(d0, p, v0);
+      d1 = madd(d1, p, v1);
       value += stride;
     }
     v128.store(o0 + column, a0);
@@ -72,10 +73,10 @@ export function mix1(
     let value = values + column;
     for (let w = weights; w < end; w += 4) {
       const p = v128.load32_splat(w);
-      a0 = f32x4.add(a0, f32x4.mul(p, v128.load(value)));
-      a1 = f32x4.add(a1, f32x4.mul(p, v128.load(value, 16)));
-      a2 = f32x4.add(a2, f32x4.mul(p, v128.load(value, 32)));
-      a3 = f32x4.add(a3, f32x4.mul(p, v128.load(value, 48)));
+      a0 = madd(a0, p, v128.load(value));
+      a1 = madd(a1, p, v128.load(value, 16));
+      a2 = madd(a2, p, v128.load(value, 32));
+      a3 = madd(a3, p, v128.load(value, 48));
       value += stride;
     }
     v128.store(output + column, a0);
@@ -89,8 +90,8 @@ export function mix1(
     let value = values + column;
     for (let w = weights; w < end; w += 4) {
       const p = v128.load32_splat(w);
-      a0 = f32x4.add(a0, f32x4.mul(p, v128.load(value)));
-      a1 = f32x4.add(a1, f32x4.mul(p, v128.load(value, 16)));
+      a0 = madd(a0, p, v128.load(value));
+      a1 = madd(a1, p, v128.load(value, 16));
       value += stride;
     }
     v128.store(output + column, a0);

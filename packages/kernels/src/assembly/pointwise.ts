@@ -1,3 +1,4 @@
+import { madd } from "./madd";
 import { exp4, sum4 } from "./exp";
 
 /** `y = a + b`, `count` numbers. */
@@ -14,7 +15,7 @@ export function addScaled(y: usize, x: usize, factor: f32, count: i32): void {
   const factors = f32x4.splat(factor);
   let i: usize = 0;
   for (const whole = <usize>(count & ~3) * 4; i < whole; i += 16) {
-    v128.store(y + i, f32x4.add(v128.load(y + i), f32x4.mul(factors, v128.load(x + i))));
+    v128.store(y + i, madd(v128.load(y + i), factors, v128.load(x + i)));
   }
   for (; i < <usize>count * 4; i += 4) {
     store<f32>(y + i, load<f32>(y + i) + factor * load<f32>(x + i));
@@ -37,7 +38,7 @@ export function rmsNorm(
     let i: usize = 0;
     for (; i < whole; i += 16) {
       const v = v128.load(x + i);
-      squares = f32x4.add(squares, f32x4.mul(v, v));
+      squares = madd(squares, v, v);
     }
     let sum = sum4(squares);
     for (; i < end; i += 4) sum += load<f32>(x + i) * load<f32>(x + i);
@@ -107,7 +108,7 @@ export function rope(
         const re = v128.load(x + i);
         const im = v128.load(x + end + i);
         v128.store(y + i, f32x4.sub(f32x4.mul(re, c), f32x4.mul(im, s)));
-        v128.store(y + end + i, f32x4.add(f32x4.mul(re, s), f32x4.mul(im, c)));
+        v128.store(y + end + i, madd(f32x4.mul(re, s), im, c));
       }
       for (; i < end; i += 4) {
         const c = load<f32>(cos + row + i);

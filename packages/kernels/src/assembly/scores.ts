@@ -1,3 +1,5 @@
+import { madd } from "./madd";
+
 /**
  * Dot products of query rows with key rows as they lie in the cache. Each accumulator sums every fourth component of one
  * product; the four accumulators of a query are transposed and added at the end.
@@ -31,33 +33,33 @@ export function scoreTile2x4(
     const x = v128.load(q0 + i);
     const y = v128.load(q1 + i);
     let k = v128.load(k0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(x, k));
-    b0 = f32x4.add(b0, f32x4.mul(y, k));
+    a0 = madd(a0, x, k);
+    b0 = madd(b0, y, k);
     k = v128.load(k1 + i);
-    a1 = f32x4.add(a1, f32x4.mul(x, k));
-    b1 = f32x4.add(b1, f32x4.mul(y, k));
+    a1 = madd(a1, x, k);
+    b1 = madd(b1, y, k);
     k = v128.load(k2 + i);
-    a2 = f32x4.add(a2, f32x4.mul(x, k));
-    b2 = f32x4.add(b2, f32x4.mul(y, k));
+    a2 = madd(a2, x, k);
+    b2 = madd(b2, y, k);
     k = v128.load(k3 + i);
-    a3 = f32x4.add(a3, f32x4.mul(x, k));
-    b3 = f32x4.add(b3, f32x4.mul(y, k));
+    a3 = madd(a3, x, k);
+    b3 = madd(b3, y, k);
   }
   for (const end = <usize>width * 4; i < end; i += 4) {
     const x = v128.load32_zero(q0 + i);
     const y = v128.load32_zero(q1 + i);
     let k = v128.load32_zero(k0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(x, k));
-    b0 = f32x4.add(b0, f32x4.mul(y, k));
+    a0 = madd(a0, x, k);
+    b0 = madd(b0, y, k);
     k = v128.load32_zero(k1 + i);
-    a1 = f32x4.add(a1, f32x4.mul(x, k));
-    b1 = f32x4.add(b1, f32x4.mul(y, k));
+    a1 = madd(a1, x, k);
+    b1 = madd(b1, y, k);
     k = v128.load32_zero(k2 + i);
-    a2 = f32x4.add(a2, f32x4.mul(x, k));
-    b2 = f32x4.add(b2, f32x4.mul(y, k));
+    a2 = madd(a2, x, k);
+    b2 = madd(b2, y, k);
     k = v128.load32_zero(k3 + i);
-    a3 = f32x4.add(a3, f32x4.mul(x, k));
-    b3 = f32x4.add(b3, f32x4.mul(y, k));
+    a3 = madd(a3, x, k);
+    b3 = madd(b3, y, k);
   }
   storeScaled(to, sums4(a0, a1, a2, a3), scale, add);
   storeScaled(to + ldt, sums4(b0, b1, b2, b3), scale, add);
@@ -83,17 +85,17 @@ export function scoreTile1x4(
   let i: usize = 0;
   for (; i < whole; i += 16) {
     const x = v128.load(q0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(x, v128.load(k0 + i)));
-    a1 = f32x4.add(a1, f32x4.mul(x, v128.load(k1 + i)));
-    a2 = f32x4.add(a2, f32x4.mul(x, v128.load(k2 + i)));
-    a3 = f32x4.add(a3, f32x4.mul(x, v128.load(k3 + i)));
+    a0 = madd(a0, x, v128.load(k0 + i));
+    a1 = madd(a1, x, v128.load(k1 + i));
+    a2 = madd(a2, x, v128.load(k2 + i));
+    a3 = madd(a3, x, v128.load(k3 + i));
   }
   for (const end = <usize>width * 4; i < end; i += 4) {
     const x = v128.load32_zero(q0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(x, v128.load32_zero(k0 + i)));
-    a1 = f32x4.add(a1, f32x4.mul(x, v128.load32_zero(k1 + i)));
-    a2 = f32x4.add(a2, f32x4.mul(x, v128.load32_zero(k2 + i)));
-    a3 = f32x4.add(a3, f32x4.mul(x, v128.load32_zero(k3 + i)));
+    a0 = madd(a0, x, v128.load32_zero(k0 + i));
+    a1 = madd(a1, x, v128.load32_zero(k1 + i));
+    a2 = madd(a2, x, v128.load32_zero(k2 + i));
+    a3 = madd(a3, x, v128.load32_zero(k3 + i));
   }
   storeScaled(to, sums4(a0, a1, a2, a3), scale, add);
 }

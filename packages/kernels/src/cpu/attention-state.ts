@@ -1,5 +1,5 @@
 import type { AttentionSequence } from "../device";
-import type { Pointer } from "./kernels";
+import { ranges, type Call, type Pointer } from "./kernels";
 import { placeIntegers, type Runtime } from "./runtime";
 
 /** One term of the logits: queries `[tokens * heads, width]` and rows of keys `stride` numbers apart. */
@@ -50,80 +50,139 @@ const NO_WINDOW = 2 ** 31 - 1;
 /** Below every logit; as in `assembly/attention.ts`. */
 const LOWEST = -3e38;
 
+/** Query rows (heads of tokens) that the kernel handles at once (`assembly/attention.ts`). */
+const BLOCK_ROWS = 64;
+/** Multiply-adds below which an attention stays on one thread (some 10 microseconds). */
+const WORTH_SPLITTING = 100_000;
+/** Pieces per thread where query tokens are shared out: they take different times. */
+const PIECES = 4;
+
 /**
  * The online softmax of every row (token and head) of an attention: visits keys in any number of steps, then normalises.
- * Its memory belongs to the caller's `temporarily`.
+ * Where there are fewer queries than threads, each thread sees its piece of the context in a state of its own, and the
+ * states are joined in the end. Its memory belongs to the caller's `temporarily`.
  */
 export class AttentionState {
-  /** Mixtures `[tokens * heads, valueWidth]`, unnormalised until `normalise`. */
-  readonly output: Pointer;
-  /** `valueDim` rounded up to what the kernels handle at once. */
-  readonly valueWidth: number;
   readonly #runtime: Runtime;
   readonly #sizes: AttentionSizes;
+  readonly #allocate: (bytes: number) => number;
+  /** `valueDim` rounded up to what the kernels handle at once. */
+  readonly #valueWidth: number;
+  readonly #rows: number;
+  readonly #pieces: number;
+  /** `[pieces, rows, valueWidth]` and `[pieces, rows]`: see `assembly/task.ts`. */
+  readonly #output: Pointer;
   readonly #largest: Pointer;
   readonly #sum: Pointer;
-  readonly #task: Pointer;
 
   constructor(runtime: Runtime, sizes: AttentionSizes, allocate: (bytes: number) => number) {
-    const rows = sizes.tokens * sizes.heads;
     this.#runtime = runtime;
     this.#sizes = sizes;
-    this.valueWidth = Math.ceil(sizes.valueDim / 8) * 8;
-    this.output = allocate(4 * rows * this.valueWidth);
-    this.#largest = allocate(4 * rows);
-    this.#sum = allocate(4 * rows);
-    this.#task = allocate(TASK_BYTES);
+    this.#allocate = allocate;
+    this.#valueWidth = Math.ceil(sizes.valueDim / 8) * 8;
+    this.#rows = sizes.tokens * sizes.heads;
+    this.#pieces = sizes.tokens < 2 * runtime.threads ? runtime.threads : 1;
+    const states = this.#pieces * this.#rows;
+    this.#output = allocate(4 * states * this.#valueWidth);
+    this.#largest = allocate(4 * states);
+    this.#sum = allocate(4 * states);
     const { memory } = runtime;
-    memory.view(this.output, rows * this.valueWidth).fill(0);
-    memory.view(this.#largest, rows).fill(LOWEST);
-    memory.view(this.#sum, rows).fill(0);
+    memory.view(this.#output, states * this.#valueWidth).fill(0);
+    memory.view(this.#largest, states).fill(LOWEST);
+    memory.view(this.#sum, states).fill(0);
   }
 
-  /** Lets the queries of a sequence see a range of rows. */
+  /** Lets the queries of sequences see rows; each sequence has its own. */
   visit(
-    { queryStart, queryCount, length }: AttentionSequence,
+    visits: readonly { readonly sequence: AttentionSequence; readonly range: KeyRange }[],
     parts: readonly LogitPart[],
-    { values, stride }: ValueRows,
-    { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
-    range: KeyRange,
+    values: ValueRows,
+    sharing: Sharing,
   ): void {
-    const { kernels, memory, attentionWorkspace } = this.#runtime;
-    const { heads, scale, window } = this.#sizes;
-    const none: LogitPart = { query: 0, keys: 0, width: 0, stride: 0 };
-    const [a = none, b = none] = parts;
-    // Both slices of keys and slices of values serve whole groups.
-    const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
-    const groups = heads / groupHeads;
-    // The order of the fields of `Task` in assembly/task.ts.
-    const fields = Int32Array.from(
-      [
-        [a.query, a.keys, a.width, a.stride],
-        [b.query, b.keys, b.width, b.stride],
-        [values, stride, this.valueWidth, this.output, this.#largest, this.#sum],
-        [heads, groups, groupHeads],
-        [groups / keyHeads, keyWidth, groups / valueHeads, valueWidth],
-        [queryStart, queryCount, length - queryCount, window ?? NO_WINDOW],
-        [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
-      ].flat(),
+    const tasks = visits.flatMap(({ sequence, range }) =>
+      this.#cut(sequence, range, parts).map(([from, count, keys, piece]) =>
+        this.#task(sequence, from, count, { ...range, ...keys }, piece, parts, values, sharing),
+      ),
     );
-    new Float32Array(fields.buffer)[fields.length - 1] = scale;
-    kernels.attend(placeIntegers(memory, this.#task, fields), attentionWorkspace);
+    const { memory } = this.#runtime;
+    const pointer = this.#allocate(TASK_BYTES * tasks.length);
+    const calls = tasks.map((fields, i): Call => {
+      return ["attend", placeIntegers(memory, pointer + i * TASK_BYTES, fields)];
+    });
+    this.#runtime.run(calls);
   }
 
   /** Divides by the sums of weights, into rows of `valueDim` numbers at `to`; rows of no sequence become zero. */
   normalise(to: Pointer): void {
-    const { tokens, heads, valueDim } = this.#sizes;
-    this.#runtime.kernels.normaliseRows(
-      to,
-      this.output,
-      this.#sum,
-      tokens * heads,
-      valueDim,
-      this.valueWidth,
+    const { valueDim } = this.#sizes;
+    const rows = this.#rows;
+    const parts = this.#pieces * rows * valueDim < WORTH_SPLITTING ? 1 : this.#runtime.threads;
+    this.#runtime.run(
+      ranges(rows, parts, 1).map(({ first, count }): Call => {
+        const state = [this.#output, this.#largest, this.#sum, this.#pieces, rows] as const;
+        return ["joinStates", to, ...state, first, count, valueDim, this.#valueWidth];
+      }),
     );
   }
+
+  /** Query tokens (first and number), keys and number of the state, of every task. */
+  #cut(
+    { queryCount }: AttentionSequence,
+    { start, end }: KeyRange,
+    parts: readonly LogitPart[],
+  ): [number, number, { start: number; end: number }, number][] {
+    const { threads } = this.#runtime;
+    const { heads, valueDim } = this.#sizes;
+    const width = parts.reduce((sum, part) => sum + part.width, valueDim);
+    const work = queryCount * heads * (end - start) * width;
+    if (threads === 1 || work < WORTH_SPLITTING) return [[0, queryCount, { start, end }, 0]];
+    if (this.#pieces > 1) {
+      return ranges(end - start, this.#pieces, 8).map(({ first, count }, piece) => {
+        const from = start + first;
+        return [0, queryCount, { start: from, end: from + count }, piece];
+      });
+    }
+    const unit = Math.max(1, Math.floor(BLOCK_ROWS / heads));
+    return ranges(queryCount, PIECES * threads, unit).map(({ first, count }) => {
+      return [first, count, { start, end }, 0];
+    });
+  }
+
+  /** The fields of `Task` in assembly/task.ts. */
+  #task(
+    { queryStart, queryCount, length }: AttentionSequence,
+    firstQuery: number,
+    queries: number,
+    range: KeyRange,
+    piece: number,
+    [a = NONE, b = NONE]: readonly LogitPart[],
+    { values, stride }: ValueRows,
+    { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
+  ): Int32Array {
+    const { heads, scale, window } = this.#sizes;
+    // Both slices of keys and slices of values serve whole groups.
+    const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
+    const groups = heads / groupHeads;
+    const states = piece * this.#rows;
+    const fields = Int32Array.from(
+      [
+        [a.query, a.keys, a.width, a.stride],
+        [b.query, b.keys, b.width, b.stride],
+        [values, stride, this.#valueWidth, this.#output + 4 * states * this.#valueWidth],
+        [this.#largest + 4 * states, this.#sum + 4 * states],
+        [heads, groups, groupHeads],
+        [groups / keyHeads, keyWidth, groups / valueHeads, valueWidth],
+        [queryStart + firstQuery, queries, length - queryCount + firstQuery],
+        [window ?? NO_WINDOW],
+        [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
+      ].flat(),
+    );
+    new Float32Array(fields.buffer)[fields.length - 1] = scale;
+    return fields;
+  }
 }
+
+const NONE: LogitPart = { query: 0, keys: 0, width: 0, stride: 0 };
 
 /** First position that any query of a sequence sees. */
 export function firstSeen(

@@ -1,11 +1,22 @@
+import { setFlagsFromString } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { conformance } from "../conformance";
 import { expectCode, randomTensor, randomWeight, tensorOf } from "../conformance/expectations";
 import { Random } from "../conformance/random";
 import type { Device, LatentAttention, Weight } from "../device";
 import { cpuDevice } from "./cpu-device";
+import { supports } from "./module";
 
-conformance("CPU device", () => cpuDevice());
+// Node 20 has relaxed SIMD behind this flag; later engines have it without.
+setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+for (const simd of ["simd128", "relaxed"] as const) {
+  describe.skipIf(!supports(simd))(`the ${simd} build, which this engine must know`, () => {
+    for (const threads of [1, 2, 3]) {
+      conformance(`CPU device, ${simd}, ${threads} threads`, () => cpuDevice({ simd, threads }));
+    }
+  });
+}
 
 describe("cpuDevice", () => {
   test("silu is right to 1e-6 of each number, so the exponential is too", async () => {

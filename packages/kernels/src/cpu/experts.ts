@@ -1,6 +1,8 @@
-import type { Activation, MixtureOfExperts } from "../device";
-import { multiply, type Panels } from "./packed-weight";
+import type { MixtureOfExperts } from "../device";
 import type { Pointer } from "./kernels";
+import { multiply } from "./multiply";
+import type { Panels } from "./packed-weight";
+import { gatedActivation } from "./pointwise";
 import type { Runtime } from "./runtime";
 
 /** One token's share of an expert. */
@@ -24,7 +26,7 @@ export function mixtureOfExperts(
   experts: readonly ExpertPanels[],
   to: Pointer,
 ): void {
-  const { memory, kernels } = runtime;
+  const { memory } = runtime;
   const [tokens, hidden] = shape;
   const logits = memory.view(pointers.routerLogits, tokens * experts.length);
   const assignments = assign(logits, tokens, experts.length, topK);
@@ -44,24 +46,16 @@ export function mixtureOfExperts(
       const x = { pointer: input, tokens: list.length };
       multiply(runtime, expert.gate, x, { pointer: gate });
       multiply(runtime, expert.up, x, { pointer: up });
-      activateGate(runtime, gate, up, list.length * ff, activation);
+      gatedActivation(runtime, gate, gate, up, list.length * ff, activation === "gelu-tanh");
       multiply(runtime, expert.down, { pointer: gate, tokens: list.length }, x);
-      list.forEach(({ token, share }, i) => {
-        kernels.addScaled(to + 4 * token * hidden, input + 4 * i * hidden, share, hidden);
-      });
+      // A token chooses an expert once, so these rows are distinct.
+      runtime.run(
+        list.map(({ token, share }, i) => {
+          return ["addScaled", to + 4 * token * hidden, input + 4 * i * hidden, share, hidden];
+        }),
+      );
     });
   });
-}
-
-/** `gate = activation(gate) * up` */
-function activateGate(
-  { kernels }: Runtime,
-  gate: Pointer,
-  up: Pointer,
-  count: number,
-  activation: Activation,
-): void {
-  kernels.gatedActivation(gate, gate, up, count, activation === "gelu-tanh" ? 1 : 0);
 }
 
 /** The tokens of every expert. */

@@ -24,10 +24,11 @@ export function groupedAttention(
   };
   runtime.memory.temporarily((allocate) => {
     const state = new AttentionState(runtime, { tokens, heads, valueDim, scale, window }, allocate);
-    for (const sequence of sequences) {
-      const range = pagedRange(runtime, sequence, window, keys.pageTokens, allocate);
-      state.visit(sequence, [part], rows, sharing, range);
-    }
+    const visits = sequences.map((sequence) => ({
+      sequence,
+      range: pagedRange(runtime, sequence, window, keys.pageTokens, allocate),
+    }));
+    state.visit(visits, [part], rows, sharing);
     state.normalise(to);
   });
 }

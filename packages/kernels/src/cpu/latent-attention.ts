@@ -3,7 +3,8 @@ import type { LatentSizes } from "../validate";
 import { AttentionState, firstSeen, type LogitPart } from "./attention-state";
 import { pagedRange } from "./grouped-attention";
 import type { Pointer } from "./kernels";
-import { multiply, type PackedWeight, type Panels } from "./packed-weight";
+import { multiply, productCalls } from "./multiply";
+import type { PackedWeight, Panels } from "./packed-weight";
 import { placeIntegers, type Runtime } from "./runtime";
 
 /** Where the tensors of a latent attention are. */
@@ -112,11 +113,11 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
     );
     const rows = { values: pointers.latents, stride: rank };
     const shared = { keyHeads: 1, keyWidth: rank, valueHeads: 1, valueWidth: rank };
-    for (const sequence of sequences) {
-      const range = pagedRange(runtime, sequence, window, latents.pageTokens, allocate);
-      const local = { ...sequence, queryStart: sequence.queryStart - first };
-      state.visit(local, parts, rows, shared, range);
-    }
+    const visits = sequences.map((sequence) => ({
+      sequence: { ...sequence, queryStart: sequence.queryStart - first },
+      range: pagedRange(runtime, sequence, window, latents.pageTokens, allocate),
+    }));
+    state.visit(visits, parts, rows, shared);
 
     const to = call.to + 4 * first * heads * valueDim;
     if (!pointers.valueUp) return state.normalise(to);
@@ -141,18 +142,23 @@ function perHead(
   yWidth: number,
 ): void {
   const group = heads / blocks.length;
-  blocks.forEach((panels, block) => {
+  const products = Math.min(tokens, group) * blocks.length;
+  // Many products are shared out whole; few are cut.
+  const threads = products >= 4 * runtime.threads ? 1 : runtime.threads;
+  const calls = blocks.flatMap((panels, block) => {
     const at = (token: number, head: number) => token * heads + block * group + head;
     const product = (row: number, count: number, step: number) =>
-      multiply(
-        runtime,
+      productCalls(
+        threads,
         panels,
         { pointer: x + 4 * row * xWidth, tokens: count, stride: step * xWidth },
         { pointer: y + 4 * row * yWidth, stride: step * yWidth },
       );
-    if (tokens < group) for (let t = 0; t < tokens; t++) product(at(t, 0), group, 1);
-    else for (let head = 0; head < group; head++) product(at(0, head), tokens, heads);
+    return tokens < group
+      ? Array.from({ length: tokens }, (_, t) => product(at(t, 0), group, 1)).flat()
+      : Array.from({ length: group }, (_, head) => product(at(0, head), tokens, heads)).flat();
   });
+  runtime.run(calls);
 }
 
 /** Restores keys and values block by block, then attends to them as if they were a cache. */
@@ -190,7 +196,7 @@ function attendExpanded(call: Call, sequence: AttentionSequence): void {
       const end = Math.min(length, start + EXPANDED_ROWS);
       restore(call, block, sequence, start, end);
       const range = { pages: block.page, pageTokens: EXPANDED_ROWS, base: start, start, end };
-      state.visit(local, parts, rows, sharing, range);
+      state.visit([{ sequence: local, range }], parts, rows, sharing);
     }
     state.normalise(call.to + 4 * queryStart * heads * valueDim);
   });

@@ -31,10 +31,15 @@ export class Memory {
   #floats: Float32Array;
   #bytes: Uint8Array;
 
-  /** @param limit in bytes; rounded down to 64 KiB, at most 4 GiB. */
-  constructor(limit: number) {
-    this.#limit = Math.floor(Math.min(limit, MOST_BYTES) / PAGE) * PAGE;
-    this.buffer = new WebAssembly.Memory({ initial: 1, maximum: MOST_BYTES / PAGE });
+  /**
+   * @param limit in bytes; rounded down to 64 KiB, at most 4 GiB.
+   * @param shared whether threads share it. Its whole extent is then reserved as addresses, so a system that refuses
+   *   so many gets a smaller limit.
+   */
+  constructor(limit: number, shared = false) {
+    const { buffer, pages } = reserve(Math.floor(Math.min(limit, MOST_BYTES) / PAGE), shared);
+    this.buffer = buffer;
+    this.#limit = pages * PAGE;
     this.#floats = new Float32Array(this.buffer.buffer);
     this.#bytes = new Uint8Array(this.buffer.buffer);
   }
@@ -160,6 +165,17 @@ export class Memory {
       after.bytes += bytes;
     } else {
       this.#free.splice(low, 0, { start, bytes });
+    }
+  }
+}
+
+/** A memory that can grow to `pages`, or if it is shared and they cannot be reserved, to half of them or a quarter … */
+function reserve(pages: number, shared: boolean): { buffer: WebAssembly.Memory; pages: number } {
+  for (let maximum = pages; ; maximum = Math.floor(maximum / 2)) {
+    try {
+      return { buffer: new WebAssembly.Memory({ initial: 1, maximum, shared }), pages: maximum };
+    } catch (error) {
+      if (!shared || maximum < 2) throw error;
     }
   }
 }

@@ -19,6 +19,11 @@ export interface Panels {
   readonly outputs: number;
 }
 
+/** Bytes of one panel: 8 rows of a matrix. */
+export function panelBytes(storage: number, inputs: number): number {
+  return inputs * (storage === F32 ? 32 : 16);
+}
+
 /** A block of rows of a weight as a matrix of its own, or its transpose. */
 export interface BlockKind {
   /** Number of equal blocks the weight is cut into. */
@@ -50,7 +55,7 @@ export class PackedWeight implements Panels {
   }
 
   writeRows(first: number, rows: number, bytes: Uint8Array): void {
-    const { memory, kernels } = this.#runtime;
+    const { memory } = this.#runtime;
     this.#freeBlocks();
     if (rows === 0) return;
     const rowBytes = bytes.length / rows;
@@ -60,7 +65,10 @@ export class PackedWeight implements Panels {
       for (let row = 0; row < rows; row += step) {
         const count = Math.min(step, rows - row);
         memory.bytes.set(bytes.subarray(row * rowBytes, (row + count) * rowBytes), staging);
-        kernels.packRows(this.pointer, this.#format, staging, first + row, count, this.inputs);
+        const { pointer, inputs } = this;
+        this.#runtime.run([
+          ["packRows", pointer, this.#format, staging, first + row, count, inputs],
+        ]);
       }
     });
   }
@@ -89,7 +97,7 @@ export class PackedWeight implements Panels {
   }
 
   #makeBlock(block: number, rows: number, transposed: boolean): Panels {
-    const { memory, kernels } = this.#runtime;
+    const { memory } = this.#runtime;
     const { storage, inputs } = this;
     if (!transposed && rows % 8 === 0) {
       const pointer = this.pointer + this.#bytesOf(block * rows, inputs);
@@ -97,8 +105,10 @@ export class PackedWeight implements Panels {
     }
     const shape = transposed ? { outputs: inputs, inputs: rows } : { outputs: rows, inputs };
     const pointer = memory.allocateZeros(this.#bytesOf(shape.outputs, shape.inputs));
-    const first = block * rows;
-    kernels.repack(pointer, this.pointer, storage, inputs, first, rows, transposed ? 1 : 0);
+    const flag = transposed ? 1 : 0;
+    this.#runtime.run([
+      ["repack", pointer, this.pointer, storage, inputs, block * rows, rows, flag],
+    ]);
     return { pointer, storage, ...shape };
   }
 
@@ -113,29 +123,6 @@ export class PackedWeight implements Panels {
   }
 
   #bytesOf(outputs: number, inputs: number): number {
-    return Math.ceil(outputs / 8) * inputs * (this.storage === F32 ? 32 : 16);
+    return Math.ceil(outputs / 8) * panelBytes(this.storage, inputs);
   }
-}
-
-/** `y = x W^T + b` on addresses; `ldx` and `ldy` are the numbers between rows. */
-export function multiply(
-  { kernels, linearWorkspace }: Runtime,
-  { pointer, storage, inputs, outputs }: Panels,
-  x: { readonly pointer: Pointer; readonly tokens: number; readonly stride?: number },
-  y: { readonly pointer: Pointer; readonly stride?: number },
-  bias: Pointer = 0,
-): void {
-  kernels.linear(
-    y.pointer,
-    y.stride ?? outputs,
-    x.pointer,
-    x.stride ?? inputs,
-    pointer,
-    storage,
-    bias,
-    x.tokens,
-    inputs,
-    outputs,
-    linearWorkspace,
-  );
 }

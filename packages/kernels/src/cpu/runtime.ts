@@ -1,24 +1,76 @@
+import { relaxed } from "./generated/relaxed";
 import { simd128 } from "./generated/simd128";
-import { instantiate, type Kernels, type Pointer } from "./kernels";
+import type { Call, Kernels, Pointer } from "./kernels";
 import { Memory } from "./memory";
+import { chooseBuild, compile, type SimdBuild } from "./module";
+import { singleThread, ThreadPool, type Pool } from "./pool";
+import { threadObstacle } from "./worker-start";
 
-/** What the operations of the CPU device run on: the kernels, their memory and room for their intermediate blocks. */
-export interface Runtime {
-  readonly kernels: Kernels;
+/** What the operations of the CPU device run on: memory, and kernels on one or more threads. */
+export class Runtime {
   readonly memory: Memory;
-  readonly linearWorkspace: Pointer;
-  readonly attentionWorkspace: Pointer;
+  readonly threads: number;
+  readonly #pool: Pool;
+
+  constructor(
+    memory: Memory,
+    pool: Pool,
+    /** Why there are fewer threads than wanted. */
+    readonly threadsReason: string | undefined,
+    readonly simd: SimdBuild,
+  ) {
+    this.memory = memory;
+    this.threads = pool.threads;
+    this.#pool = pool;
+  }
+
+  /** Runs independent calls on all threads; returns when they are done. */
+  run(calls: readonly Call[]): void {
+    this.#pool.run(calls);
+  }
+
+  destroy(): void {
+    this.#pool.destroy();
+  }
 }
 
-export async function createRuntime(limit: number): Promise<Runtime> {
-  const memory = new Memory(limit);
-  const kernels = await instantiate(simd128, memory);
-  return {
-    kernels,
-    memory,
-    linearWorkspace: memory.allocate(kernels.linearWorkspace()),
-    attentionWorkspace: memory.allocate(kernels.attentionWorkspace()),
-  };
+export interface RuntimeOptions {
+  /** In bytes. */
+  readonly limit: number;
+  readonly threads: number;
+  readonly simd: SimdBuild | "auto";
+}
+
+/** Throws `UnsupportedPlatform` without WebAssembly SIMD; without shared memory there is one thread, and a reason. */
+export async function createRuntime({ limit, threads, simd }: RuntimeOptions): Promise<Runtime> {
+  const build = chooseBuild(simd);
+  let reason: string | undefined;
+  if (threads > 1) {
+    try {
+      reason = threadObstacle();
+      if (reason === undefined) return await create(build, limit, threads, undefined);
+    } catch (error) {
+      reason = `threads cannot start here: ${String(error)}`;
+    }
+  }
+  return create(build, limit, 1, reason);
+}
+
+async function create(
+  build: SimdBuild,
+  limit: number,
+  threads: number,
+  reason: string | undefined,
+): Promise<Runtime> {
+  const memory = new Memory(limit, threads > 1);
+  const module = await compile(build === "relaxed" ? relaxed : simd128, threads > 1);
+  const instance = await WebAssembly.instantiate(module, { env: { memory: memory.buffer } });
+  const kernels = instance.exports as unknown as Kernels;
+  const pool =
+    threads > 1
+      ? await ThreadPool.start(module, kernels, memory, threads)
+      : singleThread(kernels, memory.allocate(kernels.workspaceBytes()));
+  return new Runtime(memory, pool, reason, build);
 }
 
 /** Copies whole numbers into memory. */

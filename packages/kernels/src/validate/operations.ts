@@ -170,3 +170,13 @@ export function checkMemoryLimit(memoryLimit: number): void {
     { memoryLimit },
   );
 }
+
+/** `threads` of a device. Throws `InvalidArgument`. */
+export function checkThreads(threads: number): void {
+  ensure(
+    Number.isInteger(threads) && threads >= 1 && threads <= 64,
+    "InvalidArgument",
+    () => `threads must be a whole number from 1 to 64, got ${threads}.`,
+    { threads },
+  );
+}
