@@ -1,7 +1,7 @@
 import { matrix, requireSymmetric, transpose } from "./matrix";
 import type { Matrix } from "./matrix";
 import { applyReflectors } from "./reflectors";
-import { tridiagonalise } from "./tridiagonal";
+import { tridiagonalise, tridiagonalWorkspace } from "./tridiagonal";
 import { tridiagonalEigen } from "./tridiagonal-eigen";
 import { descendingOrder, leadingSign, maxAbs, powerOfTwo, scale } from "./vector";
 
@@ -36,13 +36,14 @@ export function eigenRows(
   n: number,
 ): { values: Float64Array; rows: Float64Array } {
   const unit = powerOfTwo(maxAbs(data));
-  const a = new Float64Array(n * n);
+  const workspace = tridiagonalWorkspace(n);
+  const a = workspace.kernels.numbers;
   for (let i = 0; i < n; i += 1) {
     for (let j = i; j < n; j += 1) {
       a[i * n + j] = data[i * n + j] / unit / 2 + data[j * n + i] / unit / 2;
     }
   }
-  const { diagonal, offDiagonal, reflectors } = tridiagonalise(a, n);
+  const { diagonal, offDiagonal, reflectors } = tridiagonalise(workspace);
   const inner = tridiagonalEigen(diagonal, offDiagonal);
   const order = descendingOrder(inner.values);
   const values = Float64Array.from(order, (i) => inner.values[i] * unit);

@@ -1,5 +1,8 @@
+import { createKernels } from "./kernels";
+import type { Kernels } from "./kernels";
+
 /**
- * The dense product every other file goes through: packed panels and a 4x4 register tile.
+ * The dense product every other file goes through: operands packed into panels, 4x4 register tiles.
  *
  * Operands are strided views, so that transposes and sub-blocks cost nothing. Each element of the
  * result is summed in the order of the inner index, in blocks of `STEP_BLOCK`: the same inputs give
@@ -31,7 +34,7 @@ export interface ProductOptions {
   readonly upper?: boolean;
 }
 
-/** Side of the register tile: 16 running sums. */
+/** Side of the register tile. */
 const TILE = 4;
 /** Inner-index block: one packed 4-wide panel is 8 KB, a quarter of a common L1 cache. */
 const STEP_BLOCK = 256;
@@ -40,9 +43,12 @@ const ROW_BLOCK = 64;
 /** Columns of `b` packed at once: 1 MB. */
 const COLUMN_BLOCK = 512;
 
-let leftPanels: Float64Array | undefined;
-let rightPanels: Float64Array | undefined;
-const edgeTile = new Float64Array(TILE * TILE);
+const LEFT = 0;
+const RIGHT = LEFT + ROW_BLOCK * STEP_BLOCK;
+const BLOCK = RIGHT + COLUMN_BLOCK * STEP_BLOCK;
+const WORKSPACE = BLOCK + ROW_BLOCK * COLUMN_BLOCK;
+
+let shared: Kernels | undefined;
 
 /**
  * out += sign * a b, with a `[rows, inner]`, b `[inner, columns]` and `out` a row-major view that
@@ -57,30 +63,60 @@ export function addProduct(
   inner: number,
   { sign = 1, upper = false }: ProductOptions = {},
 ): void {
-  leftPanels ??= new Float64Array(ROW_BLOCK * STEP_BLOCK);
-  rightPanels ??= new Float64Array(COLUMN_BLOCK * STEP_BLOCK);
-  const left = leftPanels;
-  const right = rightPanels;
+  const kernels = (shared ??= createKernels(WORKSPACE));
+  const { numbers } = kernels;
   for (let j = 0; j < columns; j += COLUMN_BLOCK) {
     const width = Math.min(COLUMN_BLOCK, columns - j);
     for (let k = 0; k < inner; k += STEP_BLOCK) {
       const steps = Math.min(STEP_BLOCK, inner - k);
       const bStart = b.offset + k * b.rowStride + j * b.columnStride;
-      pack(right, b.data, bStart, b.columnStride, b.rowStride, width, steps, 1);
+      pack(numbers, RIGHT, b.data, bStart, b.columnStride, b.rowStride, width, steps, 1);
       const lastRow = upper ? Math.min(rows, j + width) : rows;
       for (let i = 0; i < lastRow; i += ROW_BLOCK) {
         const height = Math.min(ROW_BLOCK, lastRow - i);
         const aStart = a.offset + i * a.rowStride + k * a.columnStride;
-        pack(left, a.data, aStart, a.rowStride, a.columnStride, height, steps, sign);
-        addPanels(out, left, right, i, j, height, width, steps, upper);
+        pack(numbers, LEFT, a.data, aStart, a.rowStride, a.columnStride, height, steps, sign);
+        const below = upper ? j - i : height;
+        const groups = Math.ceil(width / TILE);
+        kernels.multiplyPanels(
+          BLOCK,
+          COLUMN_BLOCK,
+          LEFT,
+          RIGHT,
+          Math.ceil(height / TILE),
+          groups,
+          steps,
+          below,
+        );
+        addBlock(out.data, out.offset + i * out.rowStride + j, out.rowStride, numbers, {
+          height,
+          width,
+          below,
+        });
       }
     }
+  }
+}
+
+/** Adds the computed block to the result, from the diagonal on where only that part is wanted. */
+function addBlock(
+  data: Float64Array,
+  target: number,
+  stride: number,
+  numbers: Float64Array,
+  { height, width, below }: { height: number; width: number; below: number },
+): void {
+  for (let y = 0; y < height; y += 1) {
+    const row = target + y * stride;
+    const source = BLOCK + y * COLUMN_BLOCK;
+    for (let x = Math.max(0, y - below); x < width; x += 1) data[row + x] += numbers[source + x];
   }
 }
 
 /** Interleaves groups of four lanes (rows of a, columns of b), zero-padded: `[lane / 4][step][4]`. */
 function pack(
   panel: Float64Array,
+  target: number,
   data: Float64Array,
   start: number,
   laneStride: number,
@@ -89,7 +125,6 @@ function pack(
   steps: number,
   sign: number,
 ): void {
-  let target = 0;
   for (let lane = 0; lane < lanes; lane += TILE) {
     let source = start + lane * laneStride;
     if (lane + TILE <= lanes) {
@@ -110,113 +145,6 @@ function pack(
       }
     }
   }
-}
-
-function addPanels(
-  out: View,
-  left: Float64Array,
-  right: Float64Array,
-  row: number,
-  column: number,
-  height: number,
-  width: number,
-  steps: number,
-  upper: boolean,
-): void {
-  const { data, rowStride } = out;
-  for (let j = 0; j < width; j += TILE) {
-    for (let i = 0; i < height; i += TILE) {
-      if (upper && row + i > column + j + TILE - 1) break;
-      const target = out.offset + (row + i) * rowStride + column + j;
-      if (i + TILE <= height && j + TILE <= width) {
-        addTile(data, target, rowStride, left, i * steps, right, j * steps, steps);
-        continue;
-      }
-      edgeTile.fill(0);
-      addTile(edgeTile, 0, TILE, left, i * steps, right, j * steps, steps);
-      for (let y = 0; y < Math.min(TILE, height - i); y += 1) {
-        for (let x = 0; x < Math.min(TILE, width - j); x += 1) {
-          data[target + y * rowStride + x] += edgeTile[y * TILE + x];
-        }
-      }
-    }
-  }
-}
-
-/** The inner kernel: a 4x4 tile of out += left panel * right panel. */
-function addTile(
-  out: Float64Array,
-  target: number,
-  stride: number,
-  left: Float64Array,
-  leftStart: number,
-  right: Float64Array,
-  rightStart: number,
-  steps: number,
-): void {
-  let c00 = 0,
-    c01 = 0,
-    c02 = 0,
-    c03 = 0;
-  let c10 = 0,
-    c11 = 0,
-    c12 = 0,
-    c13 = 0;
-  let c20 = 0,
-    c21 = 0,
-    c22 = 0,
-    c23 = 0;
-  let c30 = 0,
-    c31 = 0,
-    c32 = 0,
-    c33 = 0;
-  let q = rightStart;
-  const end = leftStart + TILE * steps;
-  for (let p = leftStart; p < end; p += TILE, q += TILE) {
-    const a0 = left[p];
-    const a1 = left[p + 1];
-    const a2 = left[p + 2];
-    const a3 = left[p + 3];
-    const b0 = right[q];
-    const b1 = right[q + 1];
-    const b2 = right[q + 2];
-    const b3 = right[q + 3];
-    c00 += a0 * b0;
-    c01 += a0 * b1;
-    c02 += a0 * b2;
-    c03 += a0 * b3;
-    c10 += a1 * b0;
-    c11 += a1 * b1;
-    c12 += a1 * b2;
-    c13 += a1 * b3;
-    c20 += a2 * b0;
-    c21 += a2 * b1;
-    c22 += a2 * b2;
-    c23 += a2 * b3;
-    c30 += a3 * b0;
-    c31 += a3 * b1;
-    c32 += a3 * b2;
-    c33 += a3 * b3;
-  }
-  out[target] += c00;
-  out[target + 1] += c01;
-  out[target + 2] += c02;
-  out[target + 3] += c03;
-  target += stride;
-  out[target] += c10;
-  out[target + 1] += c11;
-  out[target + 2] += c12;
-  out[target + 3] += c13;
-  target += stride;
-  out[target] += c20;
-  out[target + 1] += c21;
-  out[target + 2] += c22;
-  out[target + 3] += c23;
-  target += stride;
-  out[target] += c30;
-  out[target + 1] += c31;
-  out[target + 2] += c32;
-  out[target + 3] += c33;
 }
 
 /** Copies the upper triangle of a row-major `[n, n]` array onto the lower one. */

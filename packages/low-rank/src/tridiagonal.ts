@@ -1,6 +1,9 @@
+import { createKernels } from "./kernels";
+import type { Kernels, Pointer } from "./kernels";
+import { addProduct, transposed, view } from "./matmul";
 import { makeReflector } from "./reflectors";
 import type { Reflectors } from "./reflectors";
-import { axpy, dot } from "./vector";
+import { dot, scale } from "./vector";
 
 /** A = Q T Qᵀ with T symmetric tridiagonal and Q = H_0 H_1 …. */
 export interface Tridiagonal {
@@ -11,108 +14,117 @@ export interface Tridiagonal {
   readonly reflectors: Reflectors;
 }
 
+/** Rows reduced before the rest of the matrix is brought up to date, in one product. */
+const PANEL = 32;
+
+/** Memory of a reduction: the matrix `[n, n]` comes first. */
+export interface Workspace {
+  readonly kernels: Kernels;
+  readonly n: number;
+  /** Rows u of the current panel, `[PANEL, n]`, once more after W. */
+  readonly v: Pointer;
+  readonly w: Pointer;
+  readonly vAgain: Pointer;
+  /** A u, `[n]`. */
+  readonly product: Pointer;
+  /** `[PANEL]`. */
+  readonly coefficients: Pointer;
+}
+
+export function tridiagonalWorkspace(n: number): Workspace {
+  const v = n * n;
+  const w = v + PANEL * n;
+  const vAgain = w + PANEL * n;
+  const product = vAgain + PANEL * n;
+  const coefficients = product + n;
+  const kernels = createKernels(coefficients + PANEL);
+  return { kernels, n, v, w, vAgain, product, coefficients };
+}
+
 /**
- * Householder tridiagonalisation of the upper triangle of a row-major `[n, n]` array, which is
- * overwritten.
+ * Householder tridiagonalisation of the upper triangle of the row-major matrix at the start of the
+ * workspace, which is overwritten.
  *
- * Step k needs A u for its reflector u and then subtracts u wᵀ + w uᵀ. The subtraction is put off to
- * the next step, where it shares one pass over the triangle with the next product: each element is
- * read and written once a step.
+ * Step k takes A to A - u wᵀ - w uᵀ, where w depends on A u. Within a panel A stays as it is, what is
+ * read of it is corrected by the panel's rows u and w, and after the panel A becomes A - Vᵀ W - Wᵀ V
+ * (Dongarra, Sorensen, Hammarling 1989). So half of the work is a matrix product; the other half reads
+ * the remaining triangle once a step.
  */
-export function tridiagonalise(a: Float64Array, n: number): Tridiagonal {
+export function tridiagonalise(workspace: Workspace): Tridiagonal {
+  const { kernels, n, v, w, vAgain, product } = workspace;
+  const a = kernels.numbers;
   const diagonal = new Float64Array(n);
   const offDiagonal = new Float64Array(n);
-  const count = Math.max(0, n - 1);
+  const count = n - 1;
   const vectors = new Float64Array(count * n);
   const tau = new Float64Array(count);
-  let v = new Float64Array(n);
-  const w = new Float64Array(n);
-  const product = new Float64Array(n);
   for (let k = 0; k < n; k += 1) {
-    axpy(-v[k], w, k, a, k * n + k, n - k);
-    axpy(-w[k], v, k, a, k * n + k, n - k);
+    const p = k % PANEL;
+    if (p === 0 && k > 0) subtractPanel(workspace, k);
+    correctRow(workspace, k, p);
     diagonal[k] = a[k * n + k];
-    if (k === n - 1) break;
-    const size = n - k - 1;
-    const reflector = makeReflector(a, k * n + k + 1, size);
+    if (k === count) break;
+    const next = k + 1;
+    const size = n - next;
+    const reflector = makeReflector(a, k * n + next, size);
     offDiagonal[k] = reflector.alpha;
     tau[k] = reflector.tau;
-    const u = new Float64Array(n);
-    u.set(a.subarray(k * n + k + 1, (k + 1) * n), k + 1);
-    product.fill(0);
-    updateAndMultiply(a, n, k + 1, v, w, u, product);
+    const row = a.subarray(k * n + next, k * n + n);
+    for (const copy of [v, vAgain]) {
+      a.fill(0, copy + p * n, copy + p * n + next);
+      a.set(row, copy + p * n + next);
+    }
+    vectors.set(row, k * n + next);
+
+    const u = v + p * n + next;
+    kernels.symmetricTimesVector(product + next, next * (n + 1), n, u, size);
+    correctProduct(workspace, next, p);
     // w = tau (A u) - (tau² / 2) (uᵀ A u) u
     // (tau² alone overflows for the shortest reflectors)
-    const half = 0.5 * reflector.tau * (reflector.tau * dot(u, k + 1, product, k + 1, size));
-    for (let i = k + 1; i < n; i += 1) w[i] = reflector.tau * product[i] - half * u[i];
-    v = u;
-    vectors.set(u, k * n);
+    const au = product + next;
+    const half = 0.5 * reflector.tau * (reflector.tau * dot(a, u, a, au, size));
+    const own = w + p * n + next;
+    a.fill(0, w + p * n, own);
+    for (let i = 0; i < size; i += 1) a[own + i] = reflector.tau * a[au + i] - half * a[u + i];
   }
   // Every reflector starts one component after the row it clears.
   return { diagonal, offDiagonal, reflectors: { count, length: n, vectors, tau } };
 }
 
-/** A -= v wᵀ + w vᵀ and p += A u, on the upper triangle from `start`, two rows at a time. */
-function updateAndMultiply(
-  a: Float64Array,
-  n: number,
-  start: number,
-  v: Float64Array,
-  w: Float64Array,
-  u: Float64Array,
-  p: Float64Array,
-): void {
-  let i = start;
-  if ((n - i) % 2 === 1) {
-    updateRow(a, n, i, v, w, u, p);
-    i += 1;
-  }
-  for (; i < n; i += 2) {
-    const top = i * n;
-    const bottom = top + n;
-    const v0 = v[i];
-    const w0 = w[i];
-    const u0 = u[i];
-    const v1 = v[i + 1];
-    const w1 = w[i + 1];
-    const u1 = u[i + 1];
-    const corner = a[top + i] - 2 * v0 * w0;
-    const side = a[top + i + 1] - v0 * w1 - w0 * v1;
-    const last = a[bottom + i + 1] - 2 * v1 * w1;
-    a[top + i] = corner;
-    a[top + i + 1] = side;
-    a[bottom + i + 1] = last;
-    let sum0 = corner * u0 + side * u1;
-    let sum1 = side * u0 + last * u1;
-    for (let j = i + 2; j < n; j += 1) {
-      const vj = v[j];
-      const wj = w[j];
-      const uj = u[j];
-      const x = a[top + j] - v0 * wj - w0 * vj;
-      const y = a[bottom + j] - v1 * wj - w1 * vj;
-      a[top + j] = x;
-      a[bottom + j] = y;
-      sum0 += x * uj;
-      sum1 += y * uj;
-      p[j] += x * u0 + y * u1;
-    }
-    p[i] += sum0;
-    p[i + 1] += sum1;
+/** Row k from the diagonal on, less what the panel's first p steps change in it. */
+function correctRow({ kernels, n, v, w, coefficients }: Workspace, k: number, p: number): void {
+  const { numbers } = kernels;
+  const row = k * n + k;
+  for (const [rows, others] of [
+    [v, w],
+    [w, v],
+  ]) {
+    for (let q = 0; q < p; q += 1) numbers[coefficients + q] = -numbers[others + q * n + k];
+    kernels.addRows(row, coefficients, rows + k, n, p, n - k);
   }
 }
 
-function updateRow(
-  a: Float64Array,
-  n: number,
-  i: number,
-  v: Float64Array,
-  w: Float64Array,
-  u: Float64Array,
-  p: Float64Array,
-): void {
-  const row = i * n;
-  axpy(-v[i], w, i, a, row + i, n - i);
-  axpy(-w[i], v, i, a, row + i, n - i);
-  p[i] += dot(a, row + i, u, i, n - i);
-  axpy(u[i], a, row + i + 1, p, i + 1, n - i - 1);
+/** A u for the panel's newest u, less what its first p steps change in A; components from `next` on. */
+function correctProduct(workspace: Workspace, next: number, p: number): void {
+  const { kernels, n, v, w, product, coefficients } = workspace;
+  const u = v + p * n + next;
+  for (const [rows, others] of [
+    [v, w],
+    [w, v],
+  ]) {
+    kernels.multiplyRows(coefficients, others + next, n, u, p, n - next);
+    scale(kernels.numbers, coefficients, p, -1);
+    kernels.addRows(product + next, coefficients, rows + next, n, p, n - next);
+  }
+}
+
+/** A -= Vᵀ W + Wᵀ V = [V; W]ᵀ [W; V], from row and column k on. */
+function subtractPanel({ kernels, n, v, w }: Workspace, k: number): void {
+  const a = kernels.numbers;
+  const rest = n - k;
+  const left = transposed(view(a, n, v + k));
+  addProduct(view(a, n, k * (n + 1)), left, view(a, n, w + k), rest, rest, 2 * PANEL, {
+    sign: -1,
+    upper: true,
+  });
 }

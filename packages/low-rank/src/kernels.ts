@@ -1,0 +1,107 @@
+import { simd } from "./generated/simd";
+import { plainKernels } from "./plain-kernels";
+
+/** An index into `Kernels.numbers`. */
+export type Pointer = number;
+
+/**
+ * The inner loops that nearly all time is spent in, on one stretch of memory. Strides and sizes are in numbers. There are two
+ * versions, WebAssembly SIMD (src/assembly) and plain TypeScript.
+ */
+export interface Kernels {
+  readonly numbers: Float64Array;
+  /**
+   * out = left right for packed panels: `left` holds groups of 4 rows as `[group][steps][4]`, `right` groups of 4 columns in
+   * the same way, `out` is row-major. Only tiles with an element for which row <= column + below are computed.
+   */
+  multiplyPanels(
+    out: Pointer,
+    stride: number,
+    left: Pointer,
+    right: Pointer,
+    rowGroups: number,
+    columnGroups: number,
+    steps: number,
+    below: number,
+  ): void;
+  /** out = A u for a symmetric A, of which the upper triangle, `size` rows from `a` on, is read. */
+  symmetricTimesVector(out: Pointer, a: Pointer, stride: number, u: Pointer, size: number): void;
+  /** out[0 … n-1] += sum over r < count of coefficients[r] rows[r]. */
+  addRows(
+    out: Pointer,
+    coefficients: Pointer,
+    rows: Pointer,
+    stride: number,
+    count: number,
+    n: number,
+  ): void;
+  /** out[r] = rows[r] · x, n numbers each, for r < count. */
+  multiplyRows(
+    out: Pointer,
+    rows: Pointer,
+    stride: number,
+    x: Pointer,
+    count: number,
+    n: number,
+  ): void;
+}
+
+const PAGE_BYTES = 65536;
+
+/** Kernels on `size` zeros of their own: SIMD where the engine has it and the room, plain ones elsewhere. */
+export function createKernels(size: number): Kernels {
+  return simdKernels(size) ?? plainKernels(size);
+}
+
+/** undefined where there is no WebAssembly SIMD, or no room for the memory. */
+export function simdKernels(size: number): Kernels | undefined {
+  const code = compile();
+  if (!code) return undefined;
+  try {
+    const memory = new WebAssembly.Memory({ initial: Math.ceil((size * 8) / PAGE_BYTES) });
+    const { exports } = new WebAssembly.Instance(code, { env: { memory } });
+    return withIndices(exports as unknown as Kernels, new Float64Array(memory.buffer, 0, size));
+  } catch {
+    return undefined;
+  }
+}
+
+let compiled: WebAssembly.Module | false | undefined;
+
+/** Compiled once. The module is small enough for the synchronous way, also on a browser's main thread. */
+function compile(): WebAssembly.Module | false {
+  if (compiled !== undefined) return compiled;
+  try {
+    compiled = new WebAssembly.Module(
+      Uint8Array.from(atob(simd), (character) => character.charCodeAt(0)),
+    );
+  } catch {
+    // No WebAssembly at all, none with SIMD, or a page whose content security policy forbids it.
+    compiled = false;
+  }
+  return compiled;
+}
+
+/** The module's functions take byte addresses; those beyond 2 GiB wrap to the same 32 bits. */
+function withIndices(exports: Omit<Kernels, "numbers">, numbers: Float64Array): Kernels {
+  return {
+    numbers,
+    multiplyPanels: (out, stride, left, right, rowGroups, columnGroups, steps, below) =>
+      exports.multiplyPanels(
+        out * 8,
+        stride,
+        left * 8,
+        right * 8,
+        rowGroups,
+        columnGroups,
+        steps,
+        below,
+      ),
+    symmetricTimesVector: (out, a, stride, u, size) =>
+      exports.symmetricTimesVector(out * 8, a * 8, stride, u * 8, size),
+    addRows: (out, coefficients, rows, stride, count, n) =>
+      exports.addRows(out * 8, coefficients * 8, rows * 8, stride, count, n),
+    multiplyRows: (out, rows, stride, x, count, n) =>
+      exports.multiplyRows(out * 8, rows * 8, stride, x * 8, count, n),
+  };
+}
