@@ -11,8 +11,20 @@ export type Pointer = number;
 export interface Kernels {
   readonly numbers: Float64Array;
   /**
-   * out = left right for packed panels: `left` holds groups of 4 rows as `[group][steps][4]`, `right` groups of 4 columns in
-   * the same way, `out` is row-major. Only tiles with an element for which row <= column + below are computed.
+   * Panels of sign * x for `x [rows, steps]`: groups of four rows as `[group][step][4]`, missing rows zero.
+   */
+  packRows(to: Pointer, x: Pointer, rows: number, steps: number, sign: number): void;
+  /** The same, in panels for `panelSteps` steps, of the transpose `x [steps, rows]`. */
+  packColumns(
+    to: Pointer,
+    panelSteps: number,
+    x: Pointer,
+    rows: number,
+    steps: number,
+    sign: number,
+  ): void;
+  /**
+   * out += left right for packed panels, `left` of rows, `right` of columns, and a row-major `out`. Only tiles with an element for which row <= column + below are computed.
    */
   multiplyPanels(
     out: Pointer,
@@ -86,6 +98,9 @@ function compile(): WebAssembly.Module | false {
 function withIndices(exports: Omit<Kernels, "numbers">, numbers: Float64Array): Kernels {
   return {
     numbers,
+    packRows: (to, x, rows, steps, sign) => exports.packRows(to * 8, x * 8, rows, steps, sign),
+    packColumns: (to, panelSteps, x, rows, steps, sign) =>
+      exports.packColumns(to * 8, panelSteps, x * 8, rows, steps, sign),
     multiplyPanels: (out, stride, left, right, rowGroups, columnGroups, steps, below) =>
       exports.multiplyPanels(
         out * 8,

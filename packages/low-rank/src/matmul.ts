@@ -1,5 +1,6 @@
 import { createKernels } from "./kernels";
 import type { Kernels } from "./kernels";
+import { copyRun } from "./vector";
 
 /**
  * The dense product every other file goes through: operands packed into panels, 4x4 register tiles.
@@ -9,7 +10,7 @@ import type { Kernels } from "./kernels";
  * the same bits.
  */
 
-/** Element (i, j) is `data[offset + i * rowStride + j * columnStride]`. */
+/** Element (i, j) is `data[offset + i * rowStride + j * columnStride]`; one of the strides is 1. */
 export interface View {
   readonly data: Float64Array;
   readonly offset: number;
@@ -42,11 +43,14 @@ const STEP_BLOCK = 256;
 const ROW_BLOCK = 64;
 /** Columns of `b` packed at once: 1 MB. */
 const COLUMN_BLOCK = 512;
+/** Numbers copied into the kernels' memory before they are packed. */
+const STAGED = 16384;
 
 const LEFT = 0;
 const RIGHT = LEFT + ROW_BLOCK * STEP_BLOCK;
 const BLOCK = RIGHT + COLUMN_BLOCK * STEP_BLOCK;
-const WORKSPACE = BLOCK + ROW_BLOCK * COLUMN_BLOCK;
+const STAGE = BLOCK + ROW_BLOCK * COLUMN_BLOCK;
+const WORKSPACE = STAGE + STAGED;
 
 let shared: Kernels | undefined;
 
@@ -64,86 +68,78 @@ export function addProduct(
   { sign = 1, upper = false }: ProductOptions = {},
 ): void {
   const kernels = (shared ??= createKernels(WORKSPACE));
-  const { numbers } = kernels;
   for (let j = 0; j < columns; j += COLUMN_BLOCK) {
     const width = Math.min(COLUMN_BLOCK, columns - j);
     for (let k = 0; k < inner; k += STEP_BLOCK) {
       const steps = Math.min(STEP_BLOCK, inner - k);
-      const bStart = b.offset + k * b.rowStride + j * b.columnStride;
-      pack(numbers, RIGHT, b.data, bStart, b.columnStride, b.rowStride, width, steps, 1);
+      pack(kernels, RIGHT, part(transposed(b), j, k), width, steps, 1);
       const lastRow = upper ? Math.min(rows, j + width) : rows;
       for (let i = 0; i < lastRow; i += ROW_BLOCK) {
         const height = Math.min(ROW_BLOCK, lastRow - i);
-        const aStart = a.offset + i * a.rowStride + k * a.columnStride;
-        pack(numbers, LEFT, a.data, aStart, a.rowStride, a.columnStride, height, steps, sign);
-        const below = upper ? j - i : height;
-        const groups = Math.ceil(width / TILE);
-        kernels.multiplyPanels(
-          BLOCK,
-          COLUMN_BLOCK,
-          LEFT,
-          RIGHT,
-          Math.ceil(height / TILE),
-          groups,
-          steps,
-          below,
-        );
-        addBlock(out.data, out.offset + i * out.rowStride + j, out.rowStride, numbers, {
-          height,
-          width,
-          below,
-        });
+        pack(kernels, LEFT, part(a, i, k), height, steps, sign);
+        addPanels(kernels, part(out, i, j), height, width, steps, upper ? j - i : height);
       }
     }
   }
 }
 
-/** Adds the computed block to the result, from the diagonal on where only that part is wanted. */
-function addBlock(
-  data: Float64Array,
-  target: number,
-  stride: number,
-  numbers: Float64Array,
-  { height, width, below }: { height: number; width: number; below: number },
-): void {
-  for (let y = 0; y < height; y += 1) {
-    const row = target + y * stride;
-    const source = BLOCK + y * COLUMN_BLOCK;
-    for (let x = Math.max(0, y - below); x < width; x += 1) data[row + x] += numbers[source + x];
-  }
+/** The view from (i, j) on. */
+function part(of: View, i: number, j: number): View {
+  return { ...of, offset: of.offset + i * of.rowStride + j * of.columnStride };
 }
 
-/** Interleaves groups of four lanes (rows of a, columns of b), zero-padded: `[lane / 4][step][4]`. */
+/** Adds the product of the packed panels to the elements of `out` for which row <= column + below. */
+function addPanels(
+  kernels: Kernels,
+  { data, offset, rowStride }: View,
+  height: number,
+  width: number,
+  steps: number,
+  below: number,
+): void {
+  const { numbers } = kernels;
+  const eachRow = (visit: (inside: number, outside: number, n: number) => void) => {
+    for (let y = 0; y < height; y += 1) {
+      const x = Math.max(0, y - below);
+      if (x < width) visit(BLOCK + y * COLUMN_BLOCK + x, offset + y * rowStride + x, width - x);
+    }
+  };
+  eachRow((inside, outside, n) => copyRun(data, outside, numbers, inside, n));
+  const [rowGroups, columnGroups] = [Math.ceil(height / TILE), Math.ceil(width / TILE)];
+  kernels.multiplyPanels(BLOCK, COLUMN_BLOCK, LEFT, RIGHT, rowGroups, columnGroups, steps, below);
+  eachRow((inside, outside, n) => copyRun(numbers, inside, data, outside, n));
+}
+
+/** Interleaves groups of four rows, zero-padded: `[row / 4][step][4]`. */
 function pack(
-  panel: Float64Array,
+  kernels: Kernels,
   target: number,
-  data: Float64Array,
-  start: number,
-  laneStride: number,
-  stepStride: number,
-  lanes: number,
+  { data, offset, rowStride, columnStride }: View,
+  rows: number,
   steps: number,
   sign: number,
 ): void {
-  for (let lane = 0; lane < lanes; lane += TILE) {
-    let source = start + lane * laneStride;
-    if (lane + TILE <= lanes) {
-      const lane2 = 2 * laneStride;
-      const lane3 = 3 * laneStride;
-      for (let step = 0; step < steps; step += 1, target += TILE, source += stepStride) {
-        panel[target] = sign * data[source];
-        panel[target + 1] = sign * data[source + laneStride];
-        panel[target + 2] = sign * data[source + lane2];
-        panel[target + 3] = sign * data[source + lane3];
+  const { numbers } = kernels;
+  if (columnStride === 1) {
+    // Staged as [row][step].
+    const most = Math.floor(STAGED / steps / TILE) * TILE;
+    for (let r = 0; r < rows; r += most) {
+      const count = Math.min(most, rows - r);
+      for (let i = 0; i < count; i += 1) {
+        copyRun(data, offset + (r + i) * rowStride, numbers, STAGE + i * steps, steps);
       }
-      continue;
+      kernels.packRows(target + r * steps, STAGE, count, steps, sign);
     }
-    const present = lanes - lane;
-    for (let step = 0; step < steps; step += 1, source += stepStride) {
-      for (let t = 0; t < TILE; t += 1, target += 1) {
-        panel[target] = t < present ? sign * data[source + t * laneStride] : 0;
-      }
+    return;
+  }
+  // Staged as [step][row].
+  const most = Math.floor(STAGED / rows);
+  for (let k = 0; k < steps; k += most) {
+    const count = Math.min(most, steps - k);
+    for (let i = 0; i < count; i += 1) {
+      copyRun(data, offset + (k + i) * columnStride, numbers, STAGE + i * rows, rows);
     }
+    kernels.packColumns(target + k * TILE, steps, STAGE, rows, count, sign);
   }
 }
 

@@ -93,17 +93,28 @@ export function frobeniusNorm(m: Matrix): number {
 export function transpose(m: Matrix): Matrix {
   const { rows, columns, data } = m;
   const out = matrix(columns, rows);
-  // 32 x 32 blocks: both sides then stay in the L1 cache.
-  for (let i0 = 0; i0 < rows; i0 += 32) {
-    for (let j0 = 0; j0 < columns; j0 += 32) {
-      const i1 = Math.min(rows, i0 + 32);
-      const j1 = Math.min(columns, j0 + 32);
-      for (let i = i0; i < i1; i += 1) {
-        for (let j = j0; j < j1; j += 1) out.data[j * rows + i] = data[i * columns + j];
-      }
+  forBlocks(rows, columns, (i0, i1, j0, j1) => {
+    for (let i = i0; i < i1; i += 1) {
+      for (let j = j0; j < j1; j += 1) out.data[j * rows + i] = data[i * columns + j];
+    }
+  });
+  return out;
+}
+
+/**
+ * Visits a matrix in blocks [i0, i1) x [j0, j1) for work that reads both rows and columns: eight cache
+ * lines stay in the L1 cache even where a power of two between the rows maps them to one set.
+ */
+export function forBlocks(
+  rows: number,
+  columns: number,
+  visit: (i0: number, i1: number, j0: number, j1: number) => void,
+): void {
+  for (let i = 0; i < rows; i += 8) {
+    for (let j = 0; j < columns; j += 8) {
+      visit(i, Math.min(rows, i + 8), j, Math.min(columns, j + 8));
     }
   }
-  return out;
 }
 
 function product(name: string, a: Matrix, b: Matrix, left: boolean, right: boolean): Matrix {

@@ -6,6 +6,14 @@ export function plainKernels(size: number): Kernels {
   const numbers = new Float64Array(size);
   return {
     numbers,
+    packRows: (to, x, rows, steps, sign) =>
+      packPanels(numbers, to, x, rows, steps, { sign, rowStride: steps, stepStride: 1 }),
+    packColumns: (to, panelSteps, x, rows, steps, sign) => {
+      for (let r = 0; r < rows; r += 4) {
+        const group = { sign, rowStride: 1, stepStride: rows };
+        packPanels(numbers, to + r * panelSteps, x + r, Math.min(4, rows - r), steps, group);
+      }
+    },
     multiplyPanels: (out, stride, left, right, rowGroups, columnGroups, steps, below) => {
       const panel = 4 * steps;
       for (let j = 0; j < columnGroups; j += 1) {
@@ -36,7 +44,25 @@ export function plainKernels(size: number): Kernels {
   };
 }
 
-/** A 4x4 tile of the product of two panels: 16 running sums. */
+function packPanels(
+  numbers: Float64Array,
+  to: Pointer,
+  x: Pointer,
+  rows: number,
+  steps: number,
+  { sign, rowStride, stepStride }: { sign: number; rowStride: number; stepStride: number },
+): void {
+  for (let group = 0; group < rows; group += 4) {
+    for (let step = 0; step < steps; step += 1) {
+      const from = x + group * rowStride + step * stepStride;
+      for (let r = 0; r < 4; r += 1, to += 1) {
+        numbers[to] = group + r < rows ? sign * numbers[from + r * rowStride] : 0;
+      }
+    }
+  }
+}
+
+/** Adds a 4x4 tile of the product of two panels: 16 running sums. */
 function multiplyTile(
   numbers: Float64Array,
   target: Pointer,
@@ -89,23 +115,23 @@ function multiplyTile(
     c32 += a3 * b2;
     c33 += a3 * b3;
   }
-  numbers[target] = c00;
-  numbers[target + 1] = c01;
-  numbers[target + 2] = c02;
-  numbers[target + 3] = c03;
+  numbers[target] += c00;
+  numbers[target + 1] += c01;
+  numbers[target + 2] += c02;
+  numbers[target + 3] += c03;
   target += stride;
-  numbers[target] = c10;
-  numbers[target + 1] = c11;
-  numbers[target + 2] = c12;
-  numbers[target + 3] = c13;
+  numbers[target] += c10;
+  numbers[target + 1] += c11;
+  numbers[target + 2] += c12;
+  numbers[target + 3] += c13;
   target += stride;
-  numbers[target] = c20;
-  numbers[target + 1] = c21;
-  numbers[target + 2] = c22;
-  numbers[target + 3] = c23;
+  numbers[target] += c20;
+  numbers[target + 1] += c21;
+  numbers[target + 2] += c22;
+  numbers[target + 3] += c23;
   target += stride;
-  numbers[target] = c30;
-  numbers[target + 1] = c31;
-  numbers[target + 2] = c32;
-  numbers[target + 3] = c33;
+  numbers[target] += c30;
+  numbers[target + 1] += c31;
+  numbers[target + 2] += c32;
+  numbers[target + 3] += c33;
 }

@@ -35,7 +35,7 @@ export function makeReflector(
 }
 
 /** Reflectors multiplied together at a time: the work is then matrix products. */
-const BLOCK = 32;
+const BLOCK = 96;
 
 /**
  * Replaces each row x of the `[rows, length]` array by H_0 H_1 … H_last x.
@@ -69,16 +69,16 @@ function blockFactor(
   k: number,
   size: number,
 ) {
+  const y = view(vectors, length, k * length + k);
+  const overlaps = new Float64Array(size * size);
+  addProduct(view(overlaps, size), y, transposed(y), size, size, length - k, { upper: true });
   const t = new Float64Array(size * size);
-  const overlaps = new Float64Array(size);
+  const column = new Float64Array(size);
   for (let j = 0; j < size; j += 1) {
     t[j * size + j] = tau[k + j];
-    const own = (k + j) * length + k + j;
+    for (let i = 0; i < j; i += 1) column[i] = overlaps[i * size + j];
     for (let i = 0; i < j; i += 1) {
-      overlaps[i] = dot(vectors, (k + i) * length + k + j, vectors, own, length - k - j);
-    }
-    for (let i = 0; i < j; i += 1) {
-      t[i * size + j] = -tau[k + j] * dot(t, i * size + i, overlaps, i, j - i);
+      t[i * size + j] = -tau[k + j] * dot(t, i * size + i, column, i, j - i);
     }
   }
   return view(t, size);

@@ -50,6 +50,19 @@ export function scale(data: Float64Array, i: number, n: number, factor: number):
   for (let t = i; t < i + n; t += 1) data[t] *= factor;
 }
 
+/** to[j + t] = from[i + t]. */
+export function copyRun(
+  from: Float64Array,
+  i: number,
+  to: Float64Array,
+  j: number,
+  n: number,
+): void {
+  // The engine's copy is quicker, its call is not.
+  if (n > 32) to.set(from.subarray(i, i + n), j);
+  else for (let t = 0; t < n; t += 1) to[j + t] = from[i + t];
+}
+
 export function swapRuns(data: Float64Array, i: number, j: number, n: number): void {
   for (let t = 0; t < n; t += 1) {
     const x = data[i + t];

@@ -1,5 +1,5 @@
 /**
- * out = left right for packed panels: `left` holds groups of 4 rows as `[group][steps][4]`, `right` groups of 4 columns in
+ * out += left right for packed panels: `left` holds groups of 4 rows as `[group][steps][4]`, `right` groups of 4 columns in
  * the same way, and `out` is row-major `[4 rowGroups, stride]`. Tiles that lie wholly below the diagonal are skipped:
  * those with row > column + `below`.
  */
@@ -79,15 +79,14 @@ function tile(c: usize, rowBytes: usize, a: usize, b: usize, k: i32): void {
     b += 64;
     k -= 2;
   }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  c += rowBytes;
-  v128.store(c, c10);
-  v128.store(c, c11, 16);
-  c += rowBytes;
-  v128.store(c, c20);
-  v128.store(c, c21, 16);
-  c += rowBytes;
-  v128.store(c, c30);
-  v128.store(c, c31, 16);
+  addPair(c, c00, c01);
+  addPair(c + rowBytes, c10, c11);
+  addPair(c + 2 * rowBytes, c20, c21);
+  addPair(c + 3 * rowBytes, c30, c31);
+}
+
+@inline
+function addPair(c: usize, left: v128, right: v128): void {
+  v128.store(c, f64x2.add(v128.load(c), left));
+  v128.store(c, f64x2.add(v128.load(c, 16), right), 16);
 }
