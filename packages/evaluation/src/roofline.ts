@@ -1,0 +1,151 @@
+import type { Device } from "@transmla/kernels";
+import {
+  modelTensors,
+  type AttentionConfig,
+  type LatentAttentionConfig,
+  type ModelConfig,
+} from "@transmla/models";
+import type { Checkpoint } from "@transmla/tensor-io";
+
+/** The two limits of a machine, as a device reaches them (Williams et al., "Roofline", CACM 2009). */
+export interface MachineLimits {
+  /** Bytes per second that a product with one vector reads of a float32 matrix too large for the caches. */
+  readonly bandwidth: number;
+  /** Floating-point operations per second (two per multiply-add) of a large float32 matrix product. */
+  readonly gemm: number;
+}
+
+/** What one step must at least read and compute. */
+export interface Work {
+  readonly bytes: number;
+  /** Floating-point operations, two per multiply-add. */
+  readonly flops: number;
+}
+
+/** Sizes of the matrices that are multiplied to measure a device. */
+export interface MeasureOptions {
+  /** Numbers of the streamed matrix: by default 2^25 (128 MiB), beyond the last cache of the machines we know. */
+  readonly streamed?: number | undefined;
+  /** Rows of the large product (default 512). */
+  readonly tokens?: number | undefined;
+}
+
+/**
+ * Measures a device's limits: the best of several runs, because other work on the machine only ever slows them. Takes
+ * about a second and 140 MB of device memory, which are released.
+ */
+export async function measureLimits(
+  device: Device,
+  { streamed = 2 ** 25, tokens = 512 }: MeasureOptions = {},
+): Promise<MachineLimits> {
+  const columns = 4096;
+  const streamSeconds = await bestSeconds(device, 1, streamed / columns, columns, 6);
+  const productSeconds = await bestSeconds(device, tokens, 1536, 576, 8);
+  return {
+    bandwidth: (streamed * Float32Array.BYTES_PER_ELEMENT) / streamSeconds,
+    gemm: (2 * tokens * 1536 * 576) / productSeconds,
+  };
+}
+
+/** Shortest time of a product of `tokens` vectors with a matrix `[rows, columns]`. */
+async function bestSeconds(
+  device: Device,
+  tokens: number,
+  rows: number,
+  columns: number,
+  runs: number,
+): Promise<number> {
+  const weight = device.weight([rows, columns], "f32");
+  // Values matter: zeros or subnormals run at another speed on some processors.
+  const values = (count: number) =>
+    Float32Array.from({ length: count }, (_, i) => ((i * 37) % 101) / 101 - 0.5);
+  const block = new Uint8Array(values(64 * columns).buffer);
+  for (let row = 0; row < rows; row += 64) device.writeRows(weight, row, block);
+  const x = device.tensor(values(tokens * columns), [tokens, columns]);
+  let best = Infinity;
+  try {
+    for (let run = 0; run < runs; run++) {
+      const start = performance.now();
+      const y = device.linear(x, weight);
+      // One number is enough to know that the product is there.
+      const last = device.gatherRows(y, Int32Array.of(tokens - 1));
+      await device.read(last);
+      best = Math.min(best, (performance.now() - start) / 1000);
+      device.release(y);
+      device.release(last);
+    }
+  } finally {
+    device.release(x);
+    device.release(weight);
+  }
+  return best;
+}
+
+/** The shortest time in which the work can be done: its slower part. In seconds. */
+export function limitSeconds({ bytes, flops }: Work, { bandwidth, gemm }: MachineLimits): number {
+  return Math.max(bytes / bandwidth, flops / gemm);
+}
+
+/**
+ * Weights of one decoded token: every matrix is read once, except the embedding table (one row) and experts that are not
+ * chosen. `checkpoint` says how numbers are stored; what no kernel multiplies as it is counts as float32.
+ */
+export function weightWork(config: ModelConfig, checkpoint: Checkpoint): Work {
+  let bytes = 0;
+  let flops = 0;
+  for (const { name, shape } of modelTensors(config)) {
+    if (shape.length < 2 || (name === "model.embed_tokens.weight" && !config.tiedEmbeddings))
+      continue;
+    const numbers = shape.reduce((product, size) => product * size, 1) * usedPart(config, name);
+    bytes += numbers * (storedBytes[checkpoint.tensors.get(name)!.dtype] ?? 4);
+    flops += 2 * numbers;
+  }
+  return { bytes, flops };
+}
+
+const storedBytes: Readonly<Record<string, number>> = { BF16: 2 };
+
+/** Part of a tensor that one token needs. */
+function usedPart(config: ModelConfig, name: string): number {
+  const layer = /^model\.layers\.(\d+)\..*\.experts\./.exec(name)?.[1];
+  if (layer === undefined) return 1;
+  const { feedForward } = config.layers[Number(layer)]!;
+  return feedForward.kind === "experts" ? feedForward.topK / feedForward.experts : 1;
+}
+
+/**
+ * Attention of one decoded token over a cache of `context` tokens in float32, all layers: reading the cache, and per cached
+ * token and layer `2 h d` multiply-adds for GQA, `h (2 kvLoraRank + ropeDim)` for absorbed MLA (DeepSeek-V2, arXiv
+ * 2405.04434). Sliding windows shorten the context.
+ */
+export function attentionWork(config: ModelConfig, context: number): Work {
+  let bytes = 0;
+  let flops = 0;
+  for (const { attention } of config.layers) {
+    const seen = Math.min(context, attention.window ?? Infinity);
+    const { numbers, multiplyAdds } = perCachedToken(attention);
+    bytes += seen * numbers * Float32Array.BYTES_PER_ELEMENT;
+    flops += 2 * seen * multiplyAdds;
+  }
+  return { bytes, flops };
+}
+
+function perCachedToken(attention: AttentionConfig): { numbers: number; multiplyAdds: number } {
+  if (attention.kind === "mla") return absorbed(attention);
+  const { heads, kvHeads, headDim } = attention;
+  return { numbers: 2 * kvHeads * headDim, multiplyAdds: 2 * heads * headDim };
+}
+
+function absorbed({ heads, kvLoraRank, ropeDim, nopeDim }: LatentAttentionConfig): {
+  numbers: number;
+  multiplyAdds: number;
+} {
+  // Without position-free keys the latents are only mixed, not scored.
+  const scored = ropeDim + (nopeDim > 0 ? kvLoraRank : 0);
+  return { numbers: kvLoraRank + ropeDim, multiplyAdds: heads * (scored + kvLoraRank) };
+}
+
+/** Two pieces of work, one after the other. */
+export function addWork(a: Work, b: Work): Work {
+  return { bytes: a.bytes + b.bytes, flops: a.flops + b.flops };
+}
