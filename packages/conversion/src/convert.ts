@@ -72,9 +72,8 @@ export async function convert(
   await checkOutput(options.output);
   const writer = await ShardedWriter.create(options.output, plan.shards);
   const report = options.onProgress ?? (() => {});
-  let converter: LayerConverter | undefined;
   try {
-    converter = await methods[plan.method].start({
+    const converter = await methods[plan.method].start({
       files: plan.files,
       device: options.device,
       sizes: plan.sizes,
@@ -105,8 +104,6 @@ export async function convert(
   } catch (error) {
     await writer.abort();
     throw error;
-  } finally {
-    converter?.release();
   }
 }
 

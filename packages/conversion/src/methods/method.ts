@@ -36,7 +36,6 @@ export interface LayerConverter {
   /** What makes the result doubtful, in words. */
   readonly warnings?: readonly string[] | undefined;
   convert(layer: number): Promise<ConvertedLayer>;
-  release(): void;
 }
 
 export interface ConvertedLayer {

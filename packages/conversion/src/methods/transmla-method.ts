@@ -117,10 +117,6 @@ class TransmlaConverter implements LayerConverter {
     }
   }
 
-  release(): void {
-    this.runner.release();
-  }
-
   /** Fewer tokens than dimensions leave directions unmeasured, which the compression then throws away. */
   private warnIfTooFew(inputMoment: Matrix): void {
     const { calibration } = this.job;
