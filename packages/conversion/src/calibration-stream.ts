@@ -3,9 +3,8 @@ import { PagedCache } from "@transmla/latent-cache";
 import { Moments, type Matrix } from "@transmla/low-rank";
 import {
   appendBatch,
-  RopeTables,
+  Rotations,
   type AttentionConfig,
-  type AttentionContext,
   type AttentionLayer,
   type DecoderLayer,
   type ModelConfig,
@@ -34,15 +33,11 @@ export interface AttentionUnderTest {
 
 /** Runs calibration sequences through a model one layer at a time, so that only one layer's weights are in memory. */
 export class CalibrationRunner {
-  private readonly ropes: RopeTables;
-
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly signal?: AbortSignal,
-  ) {
-    this.ropes = new RopeTables(device);
-  }
+  ) {}
 
   /** Embeds the sequences: the stream before layer 0. `embed` returns `[tokens, hidden]`. */
   async embed(
@@ -80,8 +75,6 @@ export class CalibrationRunner {
     attention: AttentionUnderTest,
     onOutput?: (batch: number, output: Float32Array) => void,
   ): Promise<void> {
-    const longest = Math.max(...stream.batches.flatMap((b) => b.sequences.map((s) => s.length)));
-    const rope = this.ropes.covering(attention.config.frequencies, longest);
     const cache = new PagedCache(this.device, {
       layers: [attention.layer.planes],
       capacity: Math.max(...stream.batches.map((batch) => paddedTokens(batch.sequences))),
@@ -91,8 +84,18 @@ export class CalibrationRunner {
       for (const [index, batch] of stream.batches.entries()) {
         this.signal?.throwIfAborted();
         const steps = batch.sequences.map((tokens) => ({ sequence: cache.open(), tokens }));
-        const context = { ...appendBatch(steps, this.config), pools: cache.pool(0), rope };
-        const [output, next] = this.run(batch.states, layer, attention.layer, context);
+        const [output, next] = this.device.scope(() => {
+          const { positions, ...context } = appendBatch(steps, this.config);
+          const rotations = new Rotations(this.device, positions, [attention.config.frequencies]);
+          const x = this.upload(batch.states);
+          const input = layer.attentionInput(x);
+          const mixed = attention.layer.forward(input, {
+            ...context,
+            pools: cache.pool(0),
+            rotations,
+          });
+          return [mixed, layer.finish(x, mixed)] as const;
+        });
         if (onOutput) onOutput(index, await this.device.read(output));
         batch.states = await this.device.read(next);
         this.device.release(output);
@@ -102,23 +105,6 @@ export class CalibrationRunner {
     } finally {
       cache.destroy();
     }
-  }
-
-  release(): void {
-    this.ropes.release();
-  }
-
-  private run(
-    states: Float32Array,
-    layer: DecoderLayer,
-    attention: AttentionLayer,
-    context: AttentionContext,
-  ): readonly [Tensor, Tensor] {
-    return this.device.scope(() => {
-      const x = this.upload(states);
-      const output = attention.forward(layer.attentionInput(x), context);
-      return [output, layer.finish(x, output)] as const;
-    });
   }
 
   private upload(states: Float32Array): Tensor {

@@ -251,6 +251,27 @@ describe("convert", () => {
     expect(await codeOf(() => planConversion(latent, options))).toBe("AlreadyLatent");
   });
 
+  it("warns of fewer calibration tokens than dimensions", async () => {
+    const plan = planConversion(await openModel(golden("llama")), options);
+    const run = (sequences: Int32Array[]) =>
+      convert(plan, { device: referenceDevice(), calibration: sequences, output: memoryFolder() });
+    const few = await run([tokens(16, 1), tokens(16, 2)]);
+    expect(few.warnings).toHaveLength(1);
+    expect(few.warnings[0]).toMatch(
+      /32 calibration tokens cannot measure 33 dimensions \(condition number/,
+    );
+    expect((await run(calibration)).warnings).toEqual([]);
+  });
+
+  it("names a copied weight that is not finite", async () => {
+    const source = await changedLlama((name, values) => {
+      if (name === "model.layers.0.mlp.up_proj.weight") values[35] = Number.NaN;
+    });
+    const plan = planConversion(await openModel(source), { method: "exact" });
+    const attempt = convert(plan, { device: referenceDevice(), output: memoryFolder() });
+    await expect(attempt).rejects.toThrow(/up_proj\.weight .* holds NaN at index 35/);
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY])(
     "names a weight that is %s and leaves nothing behind",
     async (bad) => {

@@ -1,6 +1,12 @@
 import type { Device } from "@transmla/kernels";
 import { attentionPrefix, type LatentAttentionConfig } from "@transmla/models";
-import { encodeFromF32, formatJson, ShardedWriter, type WritableFolder } from "@transmla/tensor-io";
+import {
+  decodeToF32,
+  encodeFromF32,
+  formatJson,
+  ShardedWriter,
+  type WritableFolder,
+} from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
 import { nativeConfig } from "./formats/native";
 import type { EncodedTensor } from "./memory-checkpoint";
@@ -8,7 +14,7 @@ import { methods } from "./methods";
 import type { LayerConverter } from "./methods/method";
 import type { ConversionPlan, PlannedTensor } from "./plan";
 import type { ConversionProgress } from "./progress";
-import { latentTensors, type LatentWeights } from "./weights";
+import { latentTensors, requireFinite, type LatentWeights } from "./weights";
 
 export interface ConvertOptions {
   readonly device: Device;
@@ -36,6 +42,8 @@ export interface ConversionReport {
   readonly calibrationTokens: number;
   readonly seconds: number;
   readonly layers: readonly LayerReport[];
+  /** What makes the result doubtful, in words. */
+  readonly warnings: readonly string[];
 }
 
 /** See `ConvertedLayer`. */
@@ -64,9 +72,8 @@ export async function convert(
   await checkOutput(options.output);
   const writer = await ShardedWriter.create(options.output, plan.shards);
   const report = options.onProgress ?? (() => {});
-  let converter: LayerConverter | undefined;
   try {
-    converter = await methods[plan.method].start({
+    const converter = await methods[plan.method].start({
       files: plan.files,
       device: options.device,
       sizes: plan.sizes,
@@ -80,7 +87,7 @@ export async function convert(
     for (const [name, bytes] of options.extraFiles ?? [])
       await writeFile(options.output, name, bytes);
     await writeFile(options.output, "config.json", configBytes(plan, configs));
-    const { freqFold } = converter;
+    const { freqFold, warnings = [] } = converter;
     return {
       method: plan.method,
       kvLoraRank: plan.sizes.kvLoraRank,
@@ -92,12 +99,11 @@ export async function convert(
       calibrationTokens: calibration.reduce((sum, { length }) => sum + length, 0),
       seconds: (performance.now() - started) / 1000,
       layers,
+      warnings,
     };
   } catch (error) {
     await writer.abort();
     throw error;
-  } finally {
-    converter?.release();
   }
 }
 
@@ -161,13 +167,11 @@ async function copyTensor(
   const step = Math.max(1, Math.floor(PIECE_BYTES / (source.byteLength / rows)));
   for (let first = 0; first < rows; first += step) {
     const slice = { rows: [first, Math.min(rows, first + step)] as const, signal };
-    const bytes =
-      source.dtype === dtype
-        ? await checkpoint.readBytes(name, slice)
-        : encodeFromF32(await checkpoint.read(name, { as: "f32", ...slice }), dtype, {
-            tensor: name,
-          });
-    await writer.write(name, bytes);
+    const bytes = await checkpoint.readBytes(name, slice);
+    const values = decodeToF32(bytes, source.dtype);
+    requireFinite(values, source, first * (source.shape[1] ?? 1));
+    const same = source.dtype === dtype;
+    await writer.write(name, same ? bytes : encodeFromF32(values, dtype, { tensor: name }));
   }
 }
 

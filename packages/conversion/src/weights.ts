@@ -86,13 +86,28 @@ async function readAugmented(checkpoint: Checkpoint, name: string, rows: number)
 
 async function readFinite(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
   const values = await checkpoint.read(name, { as: "f32" });
+  requireFinite(values, checkpoint.tensors.get(name)!);
+  return values;
+}
+
+/**
+ * Refuses NaN and infinity.
+ *
+ * @param offset index of the first value within its tensor
+ * @throws ConversionError `NonFiniteWeight`
+ */
+export function requireFinite(
+  values: Float32Array,
+  { name, file }: { readonly name: string; readonly file: string },
+  offset = 0,
+): void {
   const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return values;
-  const { file } = checkpoint.tensors.get(name)!;
+  if (bad < 0) return;
+  const index = offset + bad;
   throw new ConversionError(
     "NonFiniteWeight",
-    `${name} in ${file} holds ${values[bad]} at index ${bad}; a damaged checkpoint cannot be converted.`,
-    { tensor: name, file, index: bad },
+    `${name} in ${file} holds ${values[bad]} at index ${index}; a damaged checkpoint cannot be converted.`,
+    { tensor: name, file, index },
   );
 }
 

@@ -23,7 +23,7 @@ export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
 export { loadModel, type LoadOptions } from "./load";
 export { Model, type ModelParts } from "./model";
 export { openModel, type ModelFiles } from "./open-model";
-export { RopeTables } from "./rope-tables";
+export { Rotations } from "./rotations";
 export {
   attentionPrefix,
   attentionTensors,

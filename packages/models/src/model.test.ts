@@ -87,6 +87,22 @@ describe("Model.forward", () => {
     cache.destroy();
   });
 
+  it("can run inside a device scope, again and again", async () => {
+    const { device } = model;
+    const cache = model.createCache({ capacity: 8 });
+    const sequence = cache.open();
+    const best: number[] = [];
+    for (const id of tokens.subarray(0, 4)) {
+      const next = device.scope(() =>
+        device.argmax(model.forward(cache, [{ sequence, tokens: Int32Array.of(id) }])),
+      );
+      best.push((await device.read(next))[0]);
+    }
+    const logits = await lastLogits(tokens, [4]);
+    expect(best.at(-1)).toBe(logits.indexOf(Math.max(...logits)));
+    cache.destroy();
+  });
+
   it("gives back what earlier steps took when the cache is full", () => {
     const cache = model.createCache({ capacity: 16, pageTokens: 8 });
     const [a, b] = [cache.open(), cache.open()];

@@ -3,7 +3,7 @@ import { PagedCache, type CachePlane } from "@transmla/latent-cache";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
-import { RopeTables } from "./rope-tables";
+import { Rotations } from "./rotations";
 import type { WeightLoader } from "./weights";
 
 /** Weights of a whole model on a device. Made by `loadModel`. */
@@ -17,16 +17,12 @@ export interface ModelParts {
 
 /** A decoder-only language model on a device. It holds weights, no text: sequences live in the cache. */
 export class Model {
-  private readonly rope: RopeTables;
-
   constructor(
     readonly config: ModelConfig,
     readonly device: Device,
     private readonly parts: ModelParts,
     private readonly loader: WeightLoader,
-  ) {
-    this.rope = new RopeTables(device);
-  }
+  ) {}
 
   /** What every layer caches per token, for a cache of one's own. */
   get cachePlanes(): readonly (readonly CachePlane[])[] {
@@ -49,20 +45,16 @@ export class Model {
     const before = steps.map(({ sequence }) => sequence.length);
     const batch = appendBatch(steps, this.config);
     try {
-      const { ids, lastRows, ...context } = batch;
-      const reach =
-        batch.positions.reduce((longest, position) => Math.max(longest, position), 0) + 1;
-      const ropes = this.config.layers.map(({ attention }) =>
-        this.rope.covering(attention.frequencies, reach),
-      );
       return this.device.scope(() => {
         const { device, parts } = this;
+        const { ids, positions, lastRows, ...context } = batch;
+        const lists = this.config.layers.map(({ attention }) => attention.frequencies);
+        const rotations = new Rotations(device, positions, lists);
         let x = device.embedding(parts.embedding, ids);
         for (const [index, layer] of parts.layers.entries()) {
           const pools = cache.pool(index);
-          const rope = ropes[index];
           const input = x;
-          x = device.scope(() => layer.forward(input, { ...context, pools, rope }));
+          x = device.scope(() => layer.forward(input, { ...context, pools, rotations }));
           device.release(input);
         }
         const rows = logits === "all" ? x : device.gatherRows(x, lastRows);
@@ -77,7 +69,6 @@ export class Model {
 
   /** Releases the weights. Caches made by this model are released by their own `destroy`. */
   release(): void {
-    this.rope.release();
     this.loader.release();
   }
 }

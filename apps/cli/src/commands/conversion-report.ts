@@ -38,6 +38,7 @@ export function printReport(
     );
     terminal.print(...table(columns, rows, dim), "");
   }
+  for (const warning of report.warnings) terminal.warn(warning);
   const size = bytes(job.plan.shards.totalBytes);
   terminal.print(`Wrote ${job.out} (${size}) in ${duration(seconds)}.`);
   const text = job.model.isSample ? "" : " --text FILE";

@@ -27,25 +27,21 @@ export async function chooseFreqFold(job: ConversionJob): Promise<number> {
   if (folds.length === 1) return folds[0];
   const held = Math.max(1, Math.floor(calibration.length * HELD_OUT));
   const runner = new CalibrationRunner(device, files.config, signal);
-  try {
-    const fit = await embedCalibration(job, runner, calibration.slice(0, -held));
-    const judged = await embedCalibration(job, runner, calibration.slice(-held));
-    const streams = folds.map(() => ({ batches: judged.batches.map((batch) => ({ ...batch })) }));
-    for (let layer = 0; layer < files.config.layers.length; layer++) {
-      await advanceCandidates(job, runner, layer, fit, folds, streams);
-      job.onProgress({
-        phase: "choosing freqfold",
-        done: layer + 1,
-        total: files.config.layers.length,
-        unit: "layers",
-      });
-    }
-    const losses: number[] = [];
-    for (const stream of streams) losses.push(await streamLoss(job, stream));
-    return folds[losses.indexOf(Math.min(...losses))];
-  } finally {
-    runner.release();
+  const fit = await embedCalibration(job, runner, calibration.slice(0, -held));
+  const judged = await embedCalibration(job, runner, calibration.slice(-held));
+  const streams = folds.map(() => ({ batches: judged.batches.map((batch) => ({ ...batch })) }));
+  for (let layer = 0; layer < files.config.layers.length; layer++) {
+    await advanceCandidates(job, runner, layer, fit, folds, streams);
+    job.onProgress({
+      phase: "choosing freqfold",
+      done: layer + 1,
+      total: files.config.layers.length,
+      unit: "layers",
+    });
   }
+  const losses: number[] = [];
+  for (const stream of streams) losses.push(await streamLoss(job, stream));
+  return folds[losses.indexOf(Math.min(...losses))];
 }
 
 async function advanceCandidates(

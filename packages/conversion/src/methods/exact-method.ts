@@ -31,7 +31,6 @@ export const exactMethod: ConversionMethod = {
           outputError: 0,
         };
       },
-      release() {},
     };
   },
 };

@@ -33,8 +33,9 @@ export interface ConversionJob {
 export interface LayerConverter {
   /** The fold in use, once chosen. */
   readonly freqFold?: number | undefined;
+  /** What makes the result doubtful, in words. */
+  readonly warnings?: readonly string[] | undefined;
   convert(layer: number): Promise<ConvertedLayer>;
-  release(): void;
 }
 
 export interface ConvertedLayer {

@@ -1,3 +1,4 @@
+import { eigh, type Matrix } from "@transmla/low-rank";
 import {
   attentionPrefix,
   loadAttention,
@@ -71,6 +72,8 @@ function ropeDims({ kvHeads, headDim }: GroupedAttentionConfig): number[] {
  * converted so far, whose layers see what earlier layers have lost.
  */
 class TransmlaConverter implements LayerConverter {
+  readonly warnings: string[] = [];
+
   private constructor(
     private readonly job: ConversionJob,
     readonly freqFold: number,
@@ -96,6 +99,7 @@ class TransmlaConverter implements LayerConverter {
       const grouped = await readGroupedWeights(files.checkpoint, original, layer);
       const layerSizes = { ...sizes, freqFold: this.freqFold };
       const keyMoment = await this.runner.inputMoment(this.originalStream, decoder);
+      if (layer === 0) this.warnIfTooFew(keyMoment);
       const rotation = transmlaRotation(grouped, original, keyMoment, layerSizes);
       const inputMoment = await this.runner.inputMoment(this.convertedStream, decoder);
       const { weights, keptEnergy } = transmlaLatent(
@@ -113,8 +117,17 @@ class TransmlaConverter implements LayerConverter {
     }
   }
 
-  release(): void {
-    this.runner.release();
+  /** Fewer tokens than dimensions leave directions unmeasured, which the compression then throws away. */
+  private warnIfTooFew(inputMoment: Matrix): void {
+    const { calibration } = this.job;
+    const tokens = calibration.reduce((sum, { length }) => sum + length, 0);
+    if (tokens >= inputMoment.rows) return;
+    const { values } = eigh(inputMoment);
+    const condition = values[0] / Math.max(values[values.length - 1], Number.MIN_VALUE);
+    this.warnings.push(
+      `${tokens} calibration tokens cannot measure ${inputMoment.rows} dimensions ` +
+        `(condition number ${condition.toExponential(1)}); use at least ${inputMoment.rows}, better many times as many.`,
+    );
   }
 
   /** Moves both streams past the layer and returns the relative error of the attention's output. */

@@ -1,17 +1,15 @@
-import type { AttentionSequence, PagePool, RopeTable, Tensor } from "@transmla/kernels";
+import type { AttentionSequence, PagePool, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
+import type { Rotations } from "../rotations";
 
 /** What an attention layer needs to know of a batch: where its tokens stand and where their cache rows go. */
 export interface AttentionContext {
-  /** Position of every token, `[tokens]`. */
-  readonly positions: Int32Array;
   /** Cache slot of every token, `[tokens]`. */
   readonly slots: Int32Array;
   readonly sequences: readonly AttentionSequence[];
   /** This layer's pools, in the order of `AttentionLayer.planes`. */
   readonly pools: readonly PagePool[];
-  /** Angles that cover all positions of the batch; absent for a layer that rotates nothing. */
-  readonly rope: RopeTable | undefined;
+  readonly rotations: Rotations;
 }
 
 /** One attention, grouped or latent: `[tokens, hidden]` (normalised) → `[tokens, hidden]` (before the residual sum). */

@@ -38,11 +38,12 @@ export class GroupedAttentionLayer implements AttentionLayer {
     );
   }
 
-  forward(x: Tensor, { positions, slots, sequences, pools, rope }: AttentionContext): Tensor {
+  forward(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
     const { device, config } = this;
     const [keys, values] = pools as [(typeof pools)[0], (typeof pools)[0]];
-    const query = device.rope(project(device, x, this.query), rope!, positions);
-    const key = device.rope(project(device, x, this.key), rope!, positions);
+    const rope = rotations.table(config.frequencies)!;
+    const query = device.rope(project(device, x, this.query), rope, rotations.rows);
+    const key = device.rope(project(device, x, this.key), rope, rotations.rows);
     device.writePages(keys, key, slots);
     device.writePages(values, project(device, x, this.value), slots);
     const { heads, kvHeads, scale, window } = config;

@@ -49,12 +49,13 @@ export class LatentAttentionLayer implements AttentionLayer {
     });
   }
 
-  forward(x: Tensor, { positions, slots, sequences, pools, rope }: AttentionContext): Tensor {
+  forward(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
     const { device, config, projections } = this;
     const [latents, ropeKeys] = pools;
     const { queryDown, queryNope, queryRope, ropeKey } = projections;
+    const rope = rotations.table(config.frequencies);
     const rotated = (input: Tensor, projection: Projection) =>
-      device.rope(project(device, input, projection), rope!, positions);
+      device.rope(project(device, input, projection), rope!, rotations.rows);
 
     device.writePages(latents!, project(device, x, projections.latent), slots);
     if (ropeKey && ropeKeys) device.writePages(ropeKeys, rotated(x, ropeKey), slots);

@@ -37,7 +37,8 @@ export function latentLayers(
       { version },
     );
   }
-  const frequencyLists = native.list("rope_frequencies");
+  // Parsed once each: layers that name the same list share the array, and with it the table of angles.
+  const frequencyLists = native.list("rope_frequencies").map(numbersOf);
   const entries = native.objects("layers");
   if (entries.length !== layers) {
     native.fail("layers", `a list of num_hidden_layers (${layers}) entries`, entries.length);
@@ -48,7 +49,7 @@ export function latentLayers(
 function latentLayer(
   entry: Fields,
   original: GroupedAttentionConfig,
-  frequencyLists: readonly JsonValue[],
+  frequencyLists: readonly Float64Array[],
 ): LatentAttentionConfig {
   const { heads, scale, window } = original;
   const ropeDim = entry.count("qk_rope_head_dim");
@@ -78,13 +79,25 @@ function upHeads(entry: Fields, name: string, heads: number): number {
   return value;
 }
 
-function frequencyList(entry: Fields, list: JsonValue | undefined, ropeDim: number): Float64Array {
-  const numbers = Array.isArray(list)
-    ? list.map((value) => (value instanceof JsonNumber ? value.value : Number.NaN))
-    : [];
+/** The numbers of a list; NaN for what is none. */
+function numbersOf(list: JsonValue): Float64Array {
+  const values = Array.isArray(list) ? list : [list];
+  return Float64Array.from(values, (value) =>
+    value instanceof JsonNumber ? value.value : Number.NaN,
+  );
+}
+
+function frequencyList(
+  entry: Fields,
+  list: Float64Array | undefined,
+  ropeDim: number,
+): Float64Array {
   // A layer without rotated components needs no list.
-  if (ropeDim > 0 && (numbers.length * 2 !== ropeDim || !numbers.every(Number.isFinite))) {
-    entry.fail("rope_frequencies", `the index of a list of ${ropeDim / 2} numbers`, list);
-  }
-  return Float64Array.from(ropeDim > 0 ? numbers : []);
+  if (ropeDim === 0) return new Float64Array();
+  if (list?.length === ropeDim / 2 && list.every(Number.isFinite)) return list;
+  return entry.fail(
+    "rope_frequencies",
+    `the index of a list of ${ropeDim / 2} numbers`,
+    list?.length,
+  );
 }
