@@ -1,6 +1,7 @@
+import { requireFinite, shapeOf } from "./checks";
 import { LowRankError } from "./errors";
 import { addProduct, view } from "./matmul";
-import { matrix, requireFinite, shapeOf, transpose } from "./matrix";
+import { matrix, transpose } from "./matrix";
 import type { Matrix } from "./matrix";
 
 /** A dense complex matrix, row-major, real and imaginary parts apart. */

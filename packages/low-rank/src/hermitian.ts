@@ -1,3 +1,4 @@
+import { requireSquare, SYMMETRY_TOLERANCE } from "./checks";
 import {
   adjoint,
   complexMatrix,
@@ -7,7 +8,6 @@ import {
 } from "./complex";
 import type { ComplexMatrix } from "./complex";
 import { LowRankError } from "./errors";
-import { requireSquare, SYMMETRY_TOLERANCE } from "./matrix";
 import { jacobiAngle, rotateComplex } from "./rotations";
 import type { Angle, Phase } from "./rotations";
 import { descendingOrder, powerOfTwo } from "./vector";

@@ -23,8 +23,8 @@ export {
 export type { Matrix } from "./matrix";
 export { Moments } from "./moments";
 export type { Gram, MomentsOptions } from "./moments";
-export { eigh } from "./eigh";
-export type { SymmetricEigen } from "./eigh";
+export { eigh, leadingEigen } from "./eigh";
+export type { LeadingEigen, SymmetricEigen } from "./eigh";
 export { svd } from "./svd";
 export type { Svd } from "./svd";
 export {

@@ -142,10 +142,3 @@ function pack(
     kernels.packColumns(target + k * TILE, steps, STAGE, rows, count, sign);
   }
 }
-
-/** Copies the upper triangle of a row-major `[n, n]` array onto the lower one. */
-export function mirrorUpper(data: Float64Array, n: number): void {
-  for (let i = 1; i < n; i += 1) {
-    for (let j = 0; j < i; j += 1) data[i * n + j] = data[j * n + i];
-  }
-}

@@ -1,5 +1,7 @@
 import { LowRankError } from "./errors";
-import { addProduct, mirrorUpper, transposed, view } from "./matmul";
+import { forBlocks, mirrorUpper } from "./blocks";
+import { requireLength, requireRange, requireSquare, requireSymmetric, shapeOf } from "./checks";
+import { addProduct, transposed, view } from "./matmul";
 import type { View } from "./matmul";
 
 /** A dense float64 matrix, row-major: element (i, j) is `data[i * columns + j]`. */
@@ -11,9 +13,6 @@ export interface Matrix {
 
 /** 2^28 numbers are 2 GiB: beyond it V8's typed arrays and callers' memory fail unpredictably. */
 export const MAX_ELEMENTS = 2 ** 28;
-
-/** Relative difference between (i, j) and (j, i) up to which a matrix counts as symmetric. */
-export const SYMMETRY_TOLERANCE = 1e-6;
 
 function isSize(n: number): boolean {
   return Number.isSafeInteger(n) && n > 0;
@@ -99,22 +98,6 @@ export function transpose(m: Matrix): Matrix {
     }
   });
   return out;
-}
-
-/**
- * Visits a matrix in blocks [i0, i1) x [j0, j1) for work that reads both rows and columns: eight cache
- * lines stay in the L1 cache even where a power of two between the rows maps them to one set.
- */
-export function forBlocks(
-  rows: number,
-  columns: number,
-  visit: (i0: number, i1: number, j0: number, j1: number) => void,
-): void {
-  for (let i = 0; i < rows; i += 8) {
-    for (let j = 0; j < columns; j += 8) {
-      visit(i, Math.min(rows, i + 8), j, Math.min(columns, j + 8));
-    }
-  }
 }
 
 function product(name: string, a: Matrix, b: Matrix, left: boolean, right: boolean): Matrix {
@@ -246,77 +229,4 @@ export function blockDiagonal(blocks: readonly Matrix[]): Matrix {
     column += block.columns;
   }
   return out;
-}
-
-/** "3 x 4", for messages. */
-export function shapeOf(m: { readonly rows: number; readonly columns: number }): string {
-  return `${m.rows} x ${m.columns}`;
-}
-
-export function requireSquare(
-  m: { readonly rows: number; readonly columns: number },
-  name: string,
-): void {
-  if (m.rows !== m.columns) {
-    throw new LowRankError("ShapeMismatch", `${name} takes a square matrix, got ${shapeOf(m)}`, {
-      rows: m.rows,
-      columns: m.columns,
-    });
-  }
-}
-
-export function requireFinite(m: Matrix, name: string): void {
-  const { data, columns } = m;
-  for (let i = 0; i < data.length; i += 1) {
-    if (!Number.isFinite(data[i])) {
-      const [row, column] = [Math.floor(i / columns), i % columns];
-      throw new LowRankError("NonFinite", `${name}: element (${row}, ${column}) is ${data[i]}`, {
-        row,
-        column,
-        value: data[i],
-      });
-    }
-  }
-}
-
-/** Square, finite and equal to its transpose up to SYMMETRY_TOLERANCE of its largest element. */
-export function requireSymmetric(m: Matrix, name: string): void {
-  requireSquare(m, name);
-  requireFinite(m, name);
-  const { rows: n, data } = m;
-  let largest = 0;
-  for (const value of data) largest = Math.max(largest, Math.abs(value));
-  const allowed = largest * SYMMETRY_TOLERANCE;
-  for (let i = 0; i < n; i += 1) {
-    for (let j = 0; j < i; j += 1) {
-      if (Math.abs(data[i * n + j] - data[j * n + i]) > allowed) {
-        throw new LowRankError(
-          "NotSymmetric",
-          `${name} takes a symmetric matrix: (${i}, ${j}) is ${data[i * n + j]}, (${j}, ${i}) is ${data[j * n + i]}`,
-          { row: i, column: j },
-        );
-      }
-    }
-  }
-}
-
-function requireLength(values: ArrayLike<number>, expected: number, name: string): void {
-  if (values.length !== expected) {
-    throw new LowRankError(
-      "ShapeMismatch",
-      `${name}: expected ${expected} factors, got ${values.length}`,
-      { expected, actual: values.length },
-    );
-  }
-}
-
-function requireRange(start: number, end: number, size: number, name: string): void {
-  const integers = Number.isInteger(start) && Number.isInteger(end);
-  if (!integers || start < 0 || end > size || start >= end) {
-    throw new LowRankError(
-      "ShapeMismatch",
-      `${name}: [${start}, ${end}) is not a non-empty part of [0, ${size})`,
-      { start, end, size },
-    );
-  }
 }

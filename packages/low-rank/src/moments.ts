@@ -1,5 +1,6 @@
+import { mirrorUpper } from "./blocks";
 import { LowRankError } from "./errors";
-import { addProduct, mirrorUpper, transposed, view } from "./matmul";
+import { addProduct, transposed, view } from "./matmul";
 import { matrix } from "./matrix";
 import type { Matrix } from "./matrix";
 

@@ -1,6 +1,7 @@
+import { requireFinite, requireSymmetric, shapeOf } from "./checks";
 import { LowRankError } from "./errors";
 import { addProduct, transposed, view } from "./matmul";
-import { diagonalOf, matrix, requireFinite, requireSymmetric, shapeOf } from "./matrix";
+import { diagonalOf, matrix } from "./matrix";
 import type { Matrix } from "./matrix";
 import { requireNonNegative } from "./spectrum";
 import { axpy, scale } from "./vector";

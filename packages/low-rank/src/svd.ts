@@ -1,7 +1,9 @@
+import { mirrorUpper } from "./blocks";
+import { requireFinite } from "./checks";
 import { eigenRows } from "./eigh";
 import { orthogonaliseRows } from "./jacobi";
-import { addProduct, mirrorUpper, transposed, view } from "./matmul";
-import { matrix, requireFinite, transpose } from "./matrix";
+import { addProduct, transposed, view } from "./matmul";
+import { matrix, transpose } from "./matrix";
 import type { Matrix } from "./matrix";
 import { pivotedQr } from "./pivoted-qr";
 import { applyReflectors } from "./reflectors";

@@ -1,14 +1,10 @@
-import { LowRankError } from "./errors";
+import { implicitQl } from "./implicit-ql";
 import { addProduct, view } from "./matmul";
 import { secularRoots } from "./secular";
-import { rotate } from "./vector";
+import { copyRun, rotate, scale } from "./vector";
 
 /** Below this size the QL iteration is quicker than dividing. */
 const LEAF = 32;
-/** An off-diagonal this far below the unit of the matrix moves no eigenvalue, whatever its own size. */
-const NEGLIGIBLE = 1e-24;
-/** QL needs about 1.7 sweeps per eigenvalue. */
-const MAX_SWEEPS = 60;
 
 /**
  * Eigendecomposition of the symmetric tridiagonal matrix with the given diagonal `[n]` and
@@ -16,17 +12,19 @@ const MAX_SWEEPS = 60;
  * after Gu and Eisenstat 1995). Both arrays are overwritten. They come
  * in units of the largest element.
  *
- * @returns eigenvalues in no order, and the eigenvectors as ROWS of an `[n, n]` array
+ * @returns all eigenvalues in no order, and the eigenvectors as ROWS of an `[n, n]` array; only those of
+ *   the `wanted` largest eigenvalues are complete
  * @throws LowRankError NoConvergence
  */
 export function tridiagonalEigen(
   d: Float64Array,
   e: Float64Array,
+  wanted = d.length,
 ): { values: Float64Array; rows: Float64Array } {
   const n = d.length;
   const rows = new Float64Array(n * n);
   for (let i = 0; i < n; i += 1) rows[i * n + i] = 1;
-  divide(d, e, rows, n, 0, n);
+  divide(d, e, rows, n, 0, n, wanted);
   return { values: d, rows };
 }
 
@@ -37,6 +35,7 @@ function divide(
   n: number,
   low: number,
   high: number,
+  wanted: number,
 ): void {
   if (high - low <= LEAF) {
     implicitQl(d, e, rows, n, low, high);
@@ -47,9 +46,9 @@ function divide(
   const link = e[middle - 1];
   d[middle - 1] -= Math.abs(link);
   d[middle] -= Math.abs(link);
-  divide(d, e, rows, n, low, middle);
-  divide(d, e, rows, n, middle, high);
-  join(d, rows, n, low, middle, high, link);
+  divide(d, e, rows, n, low, middle, middle - low);
+  divide(d, e, rows, n, middle, high, high - middle);
+  join(d, rows, n, low, middle, high, link, wanted);
 }
 
 /** Which columns of a row of eigenvectors are not zero: those of the first half, the second, both. */
@@ -59,7 +58,10 @@ const enum Part {
   Second,
 }
 
-/** Joins the decompositions of rows low … middle-1 and middle … high-1. */
+/**
+ * Joins the decompositions of rows low … middle-1 and middle … high-1, up to the eigenvectors of the
+ * `wanted` largest eigenvalues.
+ */
 function join(
   d: Float64Array,
   rows: Float64Array,
@@ -68,6 +70,7 @@ function join(
   middle: number,
   high: number,
   link: number,
+  wanted: number,
 ): void {
   // D + rho z zᵀ in the basis of both halves; the last row of Q1 and the first of Q2 have norm 1.
   const rho = 2 * Math.abs(link);
@@ -83,19 +86,24 @@ function join(
     Float64Array.from(kept, ({ index }) => z[index]),
     rho,
   );
-  updateVectors(
-    rows,
-    n,
-    low,
-    middle,
-    high,
-    kept,
-    dropped,
-    eigenvectorsOf(poles, differences, kept, z),
-  );
   const settled = dropped.map((index) => d[index]);
+  const first = firstWanted(values, settled, wanted);
+  // Sorted by the columns they fill, see updateVectors.
+  const order = Int32Array.from(kept.keys()).toSorted(
+    (i, j) => kept[i].part - kept[j].part || i - j,
+  );
+  const vectors = eigenvectorsOf(poles, differences, kept, z, order, first);
+  updateVectors(rows, n, low, middle, high, kept, dropped, order, vectors, first);
   d.set(values, low);
   d.set(settled, low + values.length);
+}
+
+/** The first of the ascending roots that is among the `wanted` largest of roots and settled values. */
+function firstWanted(roots: Float64Array, settled: readonly number[], wanted: number): number {
+  const all = Float64Array.from([...settled, ...roots]).toSorted();
+  const threshold = all[all.length - wanted];
+  const first = roots.findIndex((value) => value >= threshold);
+  return first < 0 ? roots.length : first;
 }
 
 interface Kept {
@@ -157,7 +165,8 @@ function deflate(
 }
 
 /**
- * Eigenvectors of diag(poles) + rho z zᵀ as rows `[k, k]`. The weights z are recomputed so that the
+ * Eigenvectors of diag(poles) + rho z zᵀ as rows `[k - first, k]`, from that of root `first` on, with their
+ * components in the given order. The weights z are recomputed so that the
  * computed roots are exact for them (Löwner's formula); the vectors are then orthogonal to rounding.
  */
 function eigenvectorsOf(
@@ -165,34 +174,39 @@ function eigenvectorsOf(
   differences: Float64Array,
   kept: readonly Kept[],
   z: Float64Array,
+  order: Int32Array,
+  first: number,
 ): Float64Array {
   const k = poles.length;
   const weights = new Float64Array(k);
   for (let j = 0; j < k; j += 1) weights[j] = differences[j * k + j];
   for (let i = 0; i < k; i += 1) {
-    for (let j = 0; j < k; j += 1) {
-      if (i !== j) weights[j] *= differences[i * k + j] / (poles[j] - poles[i]);
-    }
+    const row = i * k;
+    const pole = poles[i];
+    for (let j = 0; j < i; j += 1) weights[j] *= differences[row + j] / (poles[j] - pole);
+    for (let j = i + 1; j < k; j += 1) weights[j] *= differences[row + j] / (poles[j] - pole);
   }
   for (let j = 0; j < k; j += 1) {
     weights[j] = Math.sqrt(Math.max(0, -weights[j])) * (z[kept[j].index] < 0 ? -1 : 1);
   }
-  const out = new Float64Array(k * k);
-  for (let i = 0; i < k; i += 1) {
+  const out = new Float64Array((k - first) * k);
+  for (let i = first; i < k; i += 1) {
+    const row = (i - first) * k;
     let sum = 0;
-    for (let j = i * k; j < (i + 1) * k; j += 1) {
-      out[j] = weights[j - i * k] / differences[j];
-      sum += out[j] * out[j];
+    for (let t = 0; t < k; t += 1) {
+      const component = weights[order[t]] / differences[i * k + order[t]];
+      out[row + t] = component;
+      sum += component * component;
     }
-    const inverse = 1 / Math.sqrt(sum);
-    for (let j = i * k; j < (i + 1) * k; j += 1) out[j] *= inverse;
+    scale(out, row, k, 1 / Math.sqrt(sum));
   }
   return out;
 }
 
 /**
- * Rows low … high-1 become the new eigenvectors, then the set-aside ones. The kept rows are sorted by
- * the columns they fill, so that each half of the columns is one product without its zeros.
+ * Rows low … high-1 become the new eigenvectors, from that of root `first` on, then the set-aside ones.
+ * The kept rows are sorted by the columns they fill, so that each half of the columns is one product
+ * without its zeros.
  */
 function updateVectors(
   rows: Float64Array,
@@ -202,93 +216,25 @@ function updateVectors(
   high: number,
   kept: readonly Kept[],
   dropped: readonly number[],
+  order: Int32Array,
   vectors: Float64Array,
+  first: number,
 ): void {
   const k = kept.length;
   const size = high - low;
-  const order = kept.map((_, i) => i).toSorted((i, j) => kept[i].part - kept[j].part || i - j);
   const old = new Float64Array(size * size);
-  const rowOf = (index: number) => rows.subarray(index * n + low, index * n + high);
-  order.forEach((source, i) => old.set(rowOf(kept[source].index), i * size));
-  dropped.forEach((index, i) => old.set(rowOf(index), (k + i) * size));
-  const sorted = new Float64Array(k * k);
-  for (let i = 0; i < k; i += 1) {
-    for (let j = 0; j < k; j += 1) sorted[i * k + j] = vectors[i * k + order[j]];
-  }
-  for (let i = 0; i < size; i += 1) {
-    const row = rowOf(low + i);
-    if (i < k) row.fill(0);
-    else row.set(old.subarray(i * size, (i + 1) * size));
-  }
-  const first = kept.filter(({ part }) => part !== Part.Second).length;
-  const second = kept.findIndex((_, i) => kept[order[i]].part !== Part.First);
+  order.forEach((source, i) => copyRun(rows, kept[source].index * n + low, old, i * size, size));
+  dropped.forEach((index, i) => copyRun(rows, index * n + low, old, (k + i) * size, size));
+  const top = (low + first) * n;
+  for (let i = first; i < k; i += 1) rows.fill(0, (low + i) * n + low, (low + i) * n + high);
+  for (let i = k; i < size; i += 1) copyRun(old, i * size, rows, (low + i) * n + low, size);
+
   const half = middle - low;
-  addProduct(view(rows, n, low * n + low), view(sorted, k), view(old, size), k, half, first);
+  const count = k - first;
+  const inFirst = kept.filter(({ part }) => part !== Part.Second).length;
+  const second = order.findIndex((i) => kept[i].part !== Part.First);
+  addProduct(view(rows, n, top + low), view(vectors, k), view(old, size), count, half, inFirst);
   if (second < 0) return;
-  addProduct(
-    view(rows, n, low * n + middle),
-    view(sorted, k, second),
-    view(old, size, second * size + half),
-    k,
-    size - half,
-    k - second,
-  );
-}
-
-/** QL with implicit shifts on rows low … high-1 (Wilkinson and Reinsch 1971, `tql2`). */
-function implicitQl(
-  d: Float64Array,
-  e: Float64Array,
-  rows: Float64Array,
-  n: number,
-  low: number,
-  high: number,
-): void {
-  const size = high - low;
-  for (let l = low; l < high; l += 1) {
-    for (let sweep = 0; ; sweep += 1) {
-      const m = firstSplit(d, e, l, high);
-      if (m === l) break;
-      if (sweep === MAX_SWEEPS) {
-        throw new LowRankError("NoConvergence", "the QL iteration did not converge", { row: l });
-      }
-      let g = (d[l + 1] - d[l]) / (2 * e[l]);
-      g = d[m] - d[l] + e[l] / (g + Math.sign(g || 1) * Math.hypot(g, 1));
-      let s = 1;
-      let c = 1;
-      let p = 0;
-      let i = m - 1;
-      for (; i >= l; i -= 1) {
-        const f = s * e[i];
-        const b = c * e[i];
-        const r = Math.hypot(f, g);
-        // e[m] links to rows that are already separate.
-        if (i + 1 < m) e[i + 1] = r;
-        if (r === 0) {
-          d[i + 1] -= p;
-          break;
-        }
-        s = f / r;
-        c = g / r;
-        g = d[i + 1] - p;
-        const t = (d[i] - g) * s + 2 * c * b;
-        p = s * t;
-        d[i + 1] = g + p;
-        g = c * t - b;
-        rotate(rows, i * n + low, (i + 1) * n + low, size, c, -s);
-      }
-      if (i >= l) continue;
-      d[l] -= p;
-      e[l] = g;
-    }
-  }
-}
-
-/** The first index from l on whose off-diagonal is negligible, or the last row. */
-function firstSplit(d: Float64Array, e: Float64Array, l: number, high: number): number {
-  for (let m = l; m < high - 1; m += 1) {
-    const scale = Math.abs(d[m]) + Math.abs(d[m + 1]);
-    if (Math.abs(e[m]) <= Math.max(Number.EPSILON * scale, NEGLIGIBLE)) return m;
-  }
-  return high - 1;
+  const [left, right] = [view(vectors, k, second), view(old, size, second * size + half)];
+  addProduct(view(rows, n, top + middle), left, right, count, size - half, k - second);
 }

@@ -73,10 +73,7 @@ export function swapRuns(data: Float64Array, i: number, j: number, n: number): v
 
 export function maxAbs(data: Float64Array): number {
   let largest = 0;
-  for (const value of data) {
-    const size = Math.abs(value);
-    if (size > largest) largest = size;
-  }
+  for (let i = 0; i < data.length; i += 1) largest = Math.max(largest, Math.abs(data[i]));
   return largest;
 }
 

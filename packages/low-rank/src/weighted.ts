@@ -1,4 +1,5 @@
-import { eigh } from "./eigh";
+import { requireRank, shapeOf } from "./checks";
+import { leadingEigen } from "./eigh";
 import { LowRankError } from "./errors";
 import {
   add,
@@ -6,8 +7,6 @@ import {
   identity,
   multiply,
   multiplyTransposedLeft,
-  requireSymmetric,
-  shapeOf,
   symmetricForm,
   trace,
   transpose,
@@ -105,11 +104,10 @@ export interface Pca {
  * @throws LowRankError RankOutOfRange, ShapeMismatch, NonFinite, NotSymmetric
  */
 export function pca(secondMoment: Matrix, rank: number): Pca {
-  requireSymmetric(secondMoment, "pca");
   requireRank(rank, secondMoment.rows, "pca");
-  const { values, vectors } = eigh(secondMoment);
+  const { values, vectors } = leadingEigen(secondMoment, rank);
   return {
-    components: columnSlice(vectors, 0, rank),
+    components: vectors,
     values,
     keptEnergy: energyOf(
       values.map((value) => Math.max(0, value)),
@@ -142,14 +140,4 @@ function requireShapes({ covariance, weight, metric }: WeightedProblem): void {
     `${given.join(", ")}: they must be [in, in], [out, in] and [out, out]`,
     { given },
   );
-}
-
-function requireRank(rank: number, largest: number, name: string): void {
-  if (!Number.isInteger(rank) || rank < 1 || rank > largest) {
-    throw new LowRankError(
-      "RankOutOfRange",
-      `${name}: rank ${rank} is not an integer from 1 to ${largest}`,
-      { rank, largest },
-    );
-  }
 }
