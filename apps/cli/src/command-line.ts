@@ -3,18 +3,20 @@ import { version } from "../package.json";
 import type { Command, Flag } from "./command";
 import { deviceNames, type DeviceName } from "./devices";
 import { usage } from "./errors";
-import { choice, filled, toggle } from "./flags";
+import { choice, filled, integer, optional, toggle } from "./flags";
 import type { Io } from "./io";
 
 /** Flags that every command has. */
 const globalFlags = {
   device: choice("--device <name>", "what computes", deviceNames, "cpu"),
+  threads: optional("--threads <n>", "threads of the CPU device (default: all)", integer(1, 64)),
   quiet: toggle("--quiet", "no progress and no remarks"),
   json: toggle("--json", "print one JSON object instead of text"),
 };
 
 interface GlobalValues {
   readonly device: DeviceName;
+  readonly threads?: number;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -26,6 +28,7 @@ export interface Invocation {
   /** A value for every flag of the command. */
   readonly values: Readonly<Record<string, unknown>>;
   readonly device: DeviceName;
+  readonly threads: number | undefined;
   readonly quiet: boolean;
   readonly json: boolean;
 }
@@ -112,8 +115,9 @@ function addCommand(parser: Parser, command: Command, found: (invocation: Invoca
         given[attribute] ?? command.flags[name]?.fallback,
       ]),
     );
-    const { device, quiet, json } = parser.opts<GlobalValues>();
-    found({ command, args: sub.args, values, device, quiet: quiet === true, json: json === true });
+    const { device, threads, quiet, json } = parser.opts<GlobalValues>();
+    const mode = { quiet: quiet === true, json: json === true };
+    found({ command, args: sub.args, values, device, threads, ...mode });
   });
 }
 

@@ -1,18 +1,27 @@
+import { availableParallelism } from "node:os";
 import { cpuDevice, referenceDevice, type Device } from "@transmla/kernels";
+
+export interface DeviceOptions {
+  /** Threads that compute; default: as many as the machine runs at once. Devices without threads ignore it. */
+  readonly threads?: number | undefined;
+}
+
+/** Most threads that are used without being asked for: beyond it memory, not arithmetic, is the limit. */
+const MOST_THREADS = 16;
 
 /** Devices by the name that `--device` takes. A new one is one entry. */
 const devices = {
-  cpu: () => cpuDevice(),
+  cpu: ({ threads = Math.min(availableParallelism(), MOST_THREADS) }) => cpuDevice({ threads }),
   reference: () => referenceDevice(),
-} as const satisfies Readonly<Record<string, () => Device | Promise<Device>>>;
+} as const satisfies Readonly<Record<string, (options: DeviceOptions) => Device | Promise<Device>>>;
 
 export type DeviceName = keyof typeof devices;
 
 export const deviceNames = Object.keys(devices) as readonly DeviceName[];
 
 /** Makes a device. */
-export async function openDevice(name: DeviceName): Promise<Device> {
-  return givingWay(await devices[name]());
+export async function openDevice(name: DeviceName, options: DeviceOptions): Promise<Device> {
+  return givingWay(await devices[name](options));
 }
 
 /**

@@ -56,6 +56,12 @@ export function integer(
   };
 }
 
+/** Whole numbers with commas between them: `128,1024`. */
+export function integers(minimum: number): (value: string) => readonly number[] {
+  const one = integer(minimum);
+  return (value) => value.split(",").map((item) => one(item.trim()));
+}
+
 /** A decimal number. */
 export function decimal(minimum: number, maximum = Infinity): (value: string) => number {
   return (value) => {

@@ -35,7 +35,7 @@ export async function run(
 }
 
 async function execute(
-  { command, args, values, device: name }: Invocation,
+  { command, args, values, device: name, threads }: Invocation,
   terminal: Terminal,
   io: Io,
 ): Promise<Result> {
@@ -43,7 +43,7 @@ async function execute(
   const context: CommandContext = {
     terminal,
     signal: io.signal,
-    device: () => (device ??= openDevice(name)),
+    device: () => (device ??= openDevice(name, { threads })),
   };
   try {
     return await command.run(context, args, values);

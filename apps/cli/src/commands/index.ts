@@ -1,4 +1,5 @@
 import type { Command } from "../command";
+import { benchCommand } from "./bench";
 import { compareCommand } from "./compare";
 import { convertCommand } from "./convert";
 import { demoCommand } from "./demo";
@@ -14,4 +15,5 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   generateCommand,
+  benchCommand,
 ];
