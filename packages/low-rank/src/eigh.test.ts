@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import golden from "../golden/symmetric.json";
-import { eigh } from "./eigh";
+import { eigh, leadingEigen } from "./eigh";
 import {
   add,
   columnSlice,
@@ -60,7 +60,8 @@ describe("eigh against LAPACK", () => {
 
 describe("eigh", () => {
   it("decomposes sizes around the divide-and-conquer leaf, and larger", () => {
-    for (const n of [2, 3, 31, 32, 33, 34, 65, 130, 200]) checkDecomposition(symmetric(n, n));
+    for (const n of [2, 3, 31, 32, 33, 34, 63, 64, 65, 97, 130, 200, 300])
+      checkDecomposition(symmetric(n, n));
   });
 
   it("decomposes matrices whose halves hardly meet", () => {
@@ -159,5 +160,40 @@ describe("eigh", () => {
     });
     // float32-sized asymmetry is taken as rounding
     expect(eigh(matrix(2, 2, [1, 0.5, 0.5 + 1e-8, 1])).values[0]).toBeCloseTo(1.5, 7);
+  });
+});
+
+describe("leadingEigen", () => {
+  it("gives the columns of eigh that it was asked for, and all values", () => {
+    for (const n of [1, 20, 32, 33, 90, 200]) {
+      const m = symmetric(n, n);
+      const all = eigh(m);
+      for (const rank of [1, Math.ceil(n / 3), n]) {
+        const { values, vectors } = leadingEigen(m, rank);
+        expect(values).toEqual(all.values);
+        expect(distance(vectors, columnSlice(all.vectors, 0, rank))).toBeLessThan(1e-12);
+      }
+    }
+  });
+
+  it("takes them from repeated eigenvalues, of which most deflate", () => {
+    const q = eigh(symmetric(120, 6)).vectors;
+    const wanted = Float64Array.from({ length: 120 }, (_, i) => (i < 50 ? 2 : i < 90 ? 1 : 0));
+    const m = multiplyTransposedRight(scaleColumns(q, wanted), q);
+    for (const rank of [3, 50, 60, 119]) {
+      const { values, vectors } = leadingEigen(m, rank);
+      expect(orthogonality(vectors)).toBeLessThan(1e-12);
+      const scaled = scaleColumns(vectors, values.subarray(0, rank));
+      expect(distance(multiply(m, vectors), scaled)).toBeLessThan(1e-12);
+    }
+    const { vectors } = leadingEigen(identity(70), 5);
+    expect(orthogonality(vectors)).toBeLessThan(1e-14);
+  });
+
+  it("refuses ranks that do not fit", () => {
+    for (const rank of [0, 4, 1.5, NaN]) {
+      expect(codeOf(() => leadingEigen(identity(3), rank))).toBe("RankOutOfRange");
+    }
+    expect(codeOf(() => leadingEigen(matrix(2, 3), 1))).toBe("ShapeMismatch");
   });
 });

@@ -11,9 +11,11 @@ import {
   multiply,
   multiplyTransposedLeft,
   multiplyTransposedRight,
+  scaleColumns,
   symmetricForm,
   trace,
 } from "./matrix";
+import { squareRoots, symmetricPower } from "./powers";
 import { svd } from "./svd";
 import { codeOf, distance, orthogonality, randomMatrix, real } from "./test-support";
 import { pca, weightedError, weightedLowRank } from "./weighted";
@@ -80,6 +82,37 @@ describe("weightedLowRank", () => {
     const { down, values } = weightedLowRank({ covariance, metric, rank: 4 });
     const latent = symmetricForm(down, covariance);
     expect(distance(latent, diagonal(values.subarray(0, 4).map((x) => x * x)))).toBeLessThan(1e-10);
+  });
+
+  it.each([
+    // Squared, the sixth value would be lost.
+    ["squares while that costs nothing", 0.5],
+    ["and not where it would", 0.01],
+  ])("agrees with the singular vectors of S^(1/2) W C^(1/2): %s", (_, ratio) => {
+    const [outputs, inputs, rank] = [40, 50, 6];
+    const q = svd(randomMatrix(inputs, inputs, 10)).u;
+    const energies = Float64Array.from({ length: inputs }, (_unused, i) => ratio ** (2 * i));
+    const covariance = multiplyTransposedRight(scaleColumns(q, energies), q);
+    const metric = gram(randomMatrix(outputs, 80, 11));
+    const weight = randomMatrix(outputs, inputs, 12);
+    const { down, up, values } = weightedLowRank({ covariance, weight, metric, rank });
+
+    const { root, inverseRoot } = squareRoots(metric);
+    const target = multiply(root, weight);
+    const wanted = svd(multiply(target, symmetricPower(covariance, 0.5)));
+    const errors = values.map((value, i) => Math.abs(value - wanted.values[i]));
+    expect(Math.max(...errors.subarray(0, rank))).toBeLessThan(1e-10 * wanted.values[0]);
+    expect(Math.abs(values[rank - 1] / wanted.values[rank - 1] - 1)).toBeLessThan(1e-6);
+    const leading = columnSlice(wanted.u, 0, rank);
+    const projector = multiplyTransposedRight(leading, leading);
+    const product = multiply(multiply(inverseRoot, projector), target);
+    expect(distance(multiply(up, down), product)).toBeLessThan(1e-6);
+  });
+
+  it("refuses an indefinite covariance, at full rank and below half", () => {
+    const covariance = diagonal([3, 2, 1, -1]);
+    expect(codeOf(() => weightedLowRank({ covariance, rank: 1 }))).toBe("NotPositiveDefinite");
+    expect(codeOf(() => weightedLowRank({ covariance, rank: 4 }))).toBe("NotPositiveDefinite");
   });
 
   it("reproduces W at full rank", () => {

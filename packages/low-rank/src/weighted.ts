@@ -13,6 +13,7 @@ import {
 } from "./matrix";
 import type { Matrix } from "./matrix";
 import { squareRoots, symmetricPower } from "./powers";
+import { poweredSpectrum } from "./spectrum";
 import { svd } from "./svd";
 
 export interface WeightedProblem {
@@ -36,7 +37,10 @@ export interface LowRankFactors {
   readonly down: Matrix;
   /** `[out, rank]`: `up down x` stands for `W x`. */
   readonly up: Matrix;
-  /** All singular values of S^(1/2) W C^(1/2), descending, `[min(out, in)]`. */
+  /**
+   * All singular values of S^(1/2) W C^(1/2), descending, `[min(out, in)]`. Their squares are good to
+   * rounding of the largest; values below 1e-8 of the largest may be its noise.
+   */
   readonly values: Float64Array;
   /** Part of E[(W x)ᵀ S (W x)] that is kept, 0 … 1; the error is the sum of the other values². */
   readonly keptEnergy: number;
@@ -57,10 +61,9 @@ export function weightedLowRank(options: WeightedLowRankOptions): LowRankFactors
   const out = weight ? weight.rows : covariance.rows;
   requireRank(rank, Math.min(out, covariance.rows), "weightedLowRank");
   const roots = metric && squareRoots(metric, { floor });
-  const source = symmetricPower(covariance, 0.5);
   const target = roots && weight ? multiply(roots.root, weight) : (roots?.root ?? weight);
-  const { u, values } = svd(target ? multiply(target, source) : source);
-  const leading = columnSlice(u, 0, rank);
+  const { leading, values } =
+    leadingBySquare(covariance, target, rank) ?? leadingBySvd(covariance, target, rank);
   return {
     down: target ? multiplyTransposedLeft(leading, target) : transpose(leading),
     up: roots ? multiply(roots.inverseRoot, leading) : leading,
@@ -70,6 +73,38 @@ export function weightedLowRank(options: WeightedLowRankOptions): LowRankFactors
       rank,
     ),
   };
+}
+
+/** The leading left singular vectors of a matrix, as columns, and all its singular values. */
+interface Leading {
+  readonly leading: Matrix;
+  readonly values: Float64Array;
+}
+
+/** Part of the largest singular value down to which squares, good to 1e-16 of the largest, give values good to 1e-11. */
+const SQUARE_FROM = 1e-5;
+
+/**
+ * From the eigenvectors of M Mᵀ = T C Tᵀ, which needs no C^(1/2) and only `rank` vectors; undefined where
+ * too many are wanted to gain from that, or where squaring loses some of the wanted ones.
+ */
+function leadingBySquare(
+  covariance: Matrix,
+  target: Matrix | undefined,
+  rank: number,
+): Leading | undefined {
+  const rows = target ? target.rows : covariance.rows;
+  if (2 * rank > rows || rows > covariance.rows) return undefined;
+  const square = target ? symmetricForm(target, covariance) : covariance;
+  const { values, vectors } = leadingEigen(square, rank);
+  if (!(values[rank - 1] > SQUARE_FROM ** 2 * values[0])) return undefined;
+  return { leading: vectors, values: poweredSpectrum(values, 0.5, {}) };
+}
+
+function leadingBySvd(covariance: Matrix, target: Matrix | undefined, rank: number): Leading {
+  const source = symmetricPower(covariance, 0.5);
+  const { u, values } = svd(target ? multiply(target, source) : source);
+  return { leading: columnSlice(u, 0, rank), values };
 }
 
 /**
