@@ -3,6 +3,9 @@ import { fileURLToPath } from "node:url";
 
 const host = fileURLToPath(new URL("host.mjs", import.meta.url));
 
+/** How long a contender may take to end: it may have a browser to close. */
+const STOP_MS = 2000;
+
 /** A kernel gave a wrong result: the one thing that makes the bench fail. */
 export class Incorrect extends Error {}
 
@@ -24,8 +27,10 @@ export async function openContender({ module, options = {}, flags = [], env = {}
   const close = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
+    child.send({ stop: true });
+    const late = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     await ended;
+    clearTimeout(late);
   };
   try {
     const facts = await call({ start: { module, options } });

@@ -1,9 +1,12 @@
 /** The process of one contender: loads its module, starts it, runs its tasks. See `contender.mjs`. */
 let contender;
 
-process.on("message", async ({ start, task }) => {
+process.on("message", async ({ start, task, stop }) => {
   try {
-    if (start) {
+    if (stop) {
+      await contender?.close?.();
+      process.exit();
+    } else if (start) {
       const { start: open } = await import(`./contenders/${start.module}.mjs`);
       contender = await open(start.options);
       process.send({ value: contender.facts });

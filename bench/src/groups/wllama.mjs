@@ -1,16 +1,61 @@
-import { skip } from "../rows.mjs";
+import { withContenders } from "../contender.mjs";
+import { interleave, quickest } from "../measure.mjs";
+import { ggufModel, safetensorsModel } from "../model/models.mjs";
+import { oursSpec } from "../model/specs.mjs";
+import { compare, per } from "../rows.mjs";
 
-export async function wllama() {
-  const row = (name, target) =>
-    skip(
-      {
-        group: "wllama in Chromium",
+const group = "wllama in Chromium";
+const CONTEXT = 128;
+
+/** Decoding behind, and prefill of, 128 tokens: ours in Node, wllama at the better of F32 and F16, one and two threads. */
+export async function wllama({ quick, progress }) {
+  const ours = { ...oursSpecs(await safetensorsModel(quick)) };
+  const peers = {};
+  for (const type of ["F32", "F16"]) {
+    const path = await ggufModel(quick, type);
+    for (const threads of [1, 2]) {
+      peers[`wllama ${type} x${threads}`] = { module: "wllama", options: { path, threads } };
+    }
+  }
+  const tokens = quick ? 8 : 16;
+  const task = (kind) => (name) => {
+    if (name.startsWith("wllama")) return { prompt: CONTEXT, tokens };
+    return kind === "decode" ? { kind, context: CONTEXT, tokens } : { kind, tokens: CONTEXT };
+  };
+  const options = { repetitions: quick ? 1 : 3, progress };
+  return withContenders({ ...ours, ...peers }, async (contenders) => {
+    const decoding = await interleave(contenders, task("decode"), options);
+    const only = new Map([...contenders].filter(([name]) => name in ours));
+    const prefill = await interleave(only, task("prefill"), options);
+    for (const name of Object.keys(peers)) prefill.set(name, prefillOf(decoding.get(name)));
+    const row = (name, results, atLeast) =>
+      compare({
+        group,
         name,
-        peerName: "wllama, best of F32 and F16",
+        ours: quickest(results, Object.keys(ours)),
+        peer: quickest(results, Object.keys(peers)),
         unit: "tokens/s",
-        target,
-      },
-      "not measured yet",
-    );
-  return [row("decode, context 128", "≥ 4"), row("prefill", "≥ 2")];
+        value: per(1),
+        atLeast,
+      });
+    return [
+      row(`decode, context ${CONTEXT}`, decoding, 4),
+      row(`prefill, ${CONTEXT} tokens`, prefill, 2),
+    ];
+  });
+}
+
+function oursSpecs(path) {
+  const specs = {};
+  for (const threads of [1, 2]) {
+    specs[`ours x${threads}`] = oursSpec(path, threads, { capacity: 512 });
+  }
+  return specs;
+}
+
+/** wllama times the prompt of every completion itself. */
+function prefillOf(result) {
+  if (result.missing) return result;
+  const seconds = result.extra.prefillSeconds;
+  return { ...result, seconds, best: seconds };
 }
