@@ -3,5 +3,5 @@
  * scopes, and the decoding of stored weights. `conformance` then tells whether it is one.
  */
 export { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "./resources";
-export { bytesPerNumber, decodeNumbers } from "./storage";
+export { blockNumbers, decodeRows, rowBytes, weightStorages } from "./storage";
 export * from "./validate";

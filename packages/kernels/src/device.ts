@@ -17,7 +17,7 @@ export interface Device {
 
   /**
    * Reserves a weight matrix `[rows, columns]`; its rows follow through `writeRows`, so a checkpoint never exists twice in
-   * memory. Throws `OutOfMemory`, `UnsupportedStorage`.
+   * memory. Throws `OutOfMemory`, `UnsupportedStorage`, and `ShapeMismatch` if blocks of the storage do not divide a row.
    */
   weight(shape: Shape, storage: WeightStorage): Weight;
 
@@ -107,8 +107,27 @@ export interface Weight {
   readonly storage: WeightStorage;
 }
 
-/** Formats in which weights arrive. All arithmetic is float32 or better. */
-export type WeightStorage = "f32" | "f16" | "bf16";
+/**
+ * Formats in which weights arrive, row by row, and which a device keeps if it can multiply them as they are:
+ *
+ * - `f32`, `f16`, `bf16`: plain numbers.
+ * - `i8`: per row a float32 scale, then one signed byte per column: `w = scale * q`.
+ * - `q8_0`, `q4_0`, `q4_1`: blocks of 32 numbers, `q4_k`, `q6_k`: blocks of 256, byte for byte as in GGUF files (ggml's
+ *   `block_q8_0` and so on). The number of columns is a multiple of the block.
+ *
+ * All arithmetic has the precision of float32: a device may round activations to whole numbers of 16 bits per 32 inputs
+ * (relative error 1.5e-5 of the largest of them), never to fewer.
+ */
+export type WeightStorage =
+  | "f32"
+  | "f16"
+  | "bf16"
+  | "i8"
+  | "q8_0"
+  | "q4_0"
+  | "q4_1"
+  | "q4_k"
+  | "q6_k";
 
 /** One plane of a paged cache: keys, values, latents or rotated keys of one layer. */
 export interface PagePool extends PageLayout {

@@ -6,7 +6,8 @@
 import { ATTENTION_BYTES } from "./attention";
 import { LINEAR_BYTES } from "./linear";
 
-export { packRows, unpackRow, repack } from "./panels";
+export { panelBytes } from "./panels";
+export { canCode, packRows, repack, unpackRow } from "./rows";
 export { linear } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope } from "./pointwise";
 export { attend, joinStates } from "./attention";

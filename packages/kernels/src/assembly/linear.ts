@@ -1,6 +1,9 @@
-import { madd } from "./madd";
-import { F32 } from "./panels";
-import { storeRow, tile4x8 } from "./tile";
+import { panelBytes } from "./panels";
+import { F16, F32 } from "./storages";
+import { storeEdge, tile4x8 } from "./tile";
+import { multiplyVector } from "./vector";
+import { PREPARED_BYTES } from "./vector-quantised";
+import { widen } from "./widen";
 
 /** Rows of `x` per block: a packed block of `ROWS x INPUTS` numbers (135 KB) stays in the second-level cache. */
 const ROWS: i32 = 120;
@@ -10,6 +13,8 @@ const INPUTS: i32 = 288;
 const X_BYTES: usize = <usize>ROWS * INPUTS * 4;
 const PANEL_BYTES: usize = <usize>INPUTS * 32;
 const EDGE_BYTES: usize = 4 * 32;
+/** Up to so many rows of `x`, quantised weights are multiplied row by row: widening them would take longer. */
+const FEW_ROWS: i32 = 4;
 
 /** Bytes that `linear` needs at `workspace`. */
 export const LINEAR_BYTES: usize = X_BYTES + PANEL_BYTES + EDGE_BYTES;
@@ -35,7 +40,14 @@ export function linear(
     for (let t = 0; t < tokens; t++) memory.copy(y + <usize>t * ldy * 4, bias, <usize>outputs * 4);
   }
   const add = bias != 0;
-  if (tokens == 1) return multiplyVector(y, x, panels, storage, add, inputs, outputs, workspace);
+  if (tokens <= (storage > F16 ? FEW_ROWS : 1) && <usize>inputs * PREPARED_BYTES <= 32 * X_BYTES - 1024) {
+    for (let t = 0; t < tokens; t++) {
+      const target = y + <usize>t * ldy * 4;
+      const row = x + <usize>t * ldx * 4;
+      multiplyVector(target, row, panels, storage, add, inputs, outputs, workspace);
+    }
+    return;
+  }
   for (let t = 0; t < tokens; t += ROWS) {
     const rows = min(ROWS, tokens - t);
     for (let k = 0; k < inputs; k += INPUTS) {
@@ -44,9 +56,10 @@ export function linear(
       multiplyBlock(
         y + <usize>t * ldy * 4,
         <usize>ldy * 4,
-        panels + <usize>k * (storage == F32 ? 32 : 16),
+        panels,
         storage,
         rows,
+        k,
         depth,
         inputs,
         outputs,
@@ -106,13 +119,14 @@ function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void {
   }
 }
 
-/** A packed block of `x` times a block of inputs of every panel. `ldy` in bytes. */
+/** A packed block of `x` times the inputs `k … k + depth - 1` of every panel. `ldy` in bytes. */
 function multiplyBlock(
   y: usize,
   ldy: usize,
   panels: usize,
   storage: i32,
   rows: i32,
+  k: i32,
   depth: i32,
   inputs: i32,
   outputs: i32,
@@ -121,15 +135,15 @@ function multiplyBlock(
 ): void {
   const widened = workspace + X_BYTES;
   const edge = widened + PANEL_BYTES;
+  const bytes = panelBytes(storage, inputs);
   for (let o = 0; o < outputs; o += 8) {
     const columns = min(8, outputs - o);
-    let panel = panels;
-    if (storage == F32) panels += <usize>inputs * 32;
-    else {
-      widen(widened, panels, depth);
+    let panel = panels + <usize>k * 32;
+    if (storage != F32) {
+      widen(widened, panels, storage, k, depth);
       panel = widened;
-      panels += <usize>inputs * 16;
     }
+    panels += bytes;
     let packed = workspace;
     for (let r = 0; r < rows; r += 4) {
       const target = y + <usize>r * ldy + <usize>o * 4;
@@ -141,161 +155,4 @@ function multiplyBlock(
       packed += <usize>depth * 16;
     }
   }
-}
-
-/** bf16 numbers of a panel to float32. */
-function widen(to: usize, from: usize, depth: i32): void {
-  const upper = i32x4.splat(0xffff0000);
-  const end = from + <usize>depth * 16;
-  while (from < end) {
-    const words = v128.load(from);
-    v128.store(to, i32x4.shl(words, 16));
-    v128.store(to, v128.and(words, upper), 16);
-    from += 16;
-    to += 32;
-  }
-}
-
-/** The part of a tile that lies inside the result. */
-function storeEdge(y: usize, ldy: usize, edge: usize, rows: i32, columns: i32, add: bool): void {
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      const target = y + <usize>r * ldy + <usize>c * 4;
-      const value = load<f32>(edge + (<usize>r * 8 + c) * 4);
-      store<f32>(target, add ? load<f32>(target) + value : value);
-    }
-  }
-}
-
-/**
- * One row of `x`: bound by reading the weights, so several panels are read at once to keep the memory busy (four of bf16,
- * measured at the bandwidth of a plain read; float32 panels are twice as long and two are enough).
- */
-function multiplyVector(
-  y: usize,
-  x: usize,
-  panels: usize,
-  storage: i32,
-  add: bool,
-  inputs: i32,
-  outputs: i32,
-  workspace: usize,
-): void {
-  const step: i32 = storage == F32 ? 16 : 32;
-  const panelBytes = <usize>inputs * (storage == F32 ? 32 : 16);
-  let o = 0;
-  for (; o + step <= outputs; o += step) {
-    if (storage == F32) vector2(y, x, panels, panelBytes, inputs, add);
-    else vector4(y, x, panels, panelBytes, inputs, add);
-    panels += panelBytes * (step >> 3);
-    y += <usize>step * 4;
-  }
-  const edge = workspace + X_BYTES + PANEL_BYTES;
-  for (; o < outputs; o += 8) {
-    const columns = min(8, outputs - o);
-    vector1(edge, x, panels, storage, inputs);
-    storeEdge(y, 0, edge, 1, columns, add);
-    panels += panelBytes;
-    y += 32;
-  }
-}
-
-/** Four bf16 panels at once: 32 outputs. */
-function vector4(y: usize, x: usize, w0: usize, stride: usize, inputs: i32, add: bool): void {
-  const upper = i32x4.splat(0xffff0000);
-  let w1 = w0 + stride;
-  let w2 = w1 + stride;
-  let w3 = w2 + stride;
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let a4 = a0;
-  let a5 = a0;
-  let a6 = a0;
-  let a7 = a0;
-  for (let k = inputs; k > 0; k--) {
-    const s = v128.load32_splat(x);
-    let words = v128.load(w0);
-    a0 = madd(a0, s, i32x4.shl(words, 16));
-    a1 = madd(a1, s, v128.and(words, upper));
-    words = v128.load(w1);
-    a2 = madd(a2, s, i32x4.shl(words, 16));
-    a3 = madd(a3, s, v128.and(words, upper));
-    words = v128.load(w2);
-    a4 = madd(a4, s, i32x4.shl(words, 16));
-    a5 = madd(a5, s, v128.and(words, upper));
-    words = v128.load(w3);
-    a6 = madd(a6, s, i32x4.shl(words, 16));
-    a7 = madd(a7, s, v128.and(words, upper));
-    w0 += 16;
-    w1 += 16;
-    w2 += 16;
-    w3 += 16;
-    x += 4;
-  }
-  storeRow(y, a0, a1, add);
-  storeRow(y + 32, a2, a3, add);
-  storeRow(y + 64, a4, a5, add);
-  storeRow(y + 96, a6, a7, add);
-}
-
-/** Two float32 panels at once, two inputs per step: 16 outputs. */
-function vector2(y: usize, x: usize, w0: usize, stride: usize, inputs: i32, add: bool): void {
-  let w1 = w0 + stride;
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  let k = inputs;
-  for (; k > 1; k -= 2) {
-    let s = v128.load32_splat(x);
-    a0 = madd(a0, s, v128.load(w0));
-    a1 = madd(a1, s, v128.load(w0, 16));
-    a2 = madd(a2, s, v128.load(w1));
-    a3 = madd(a3, s, v128.load(w1, 16));
-    s = v128.load32_splat(x, 4);
-    b0 = madd(b0, s, v128.load(w0, 32));
-    b1 = madd(b1, s, v128.load(w0, 48));
-    b2 = madd(b2, s, v128.load(w1, 32));
-    b3 = madd(b3, s, v128.load(w1, 48));
-    w0 += 64;
-    w1 += 64;
-    x += 8;
-  }
-  if (k == 1) {
-    const s = v128.load32_splat(x);
-    a0 = madd(a0, s, v128.load(w0));
-    a1 = madd(a1, s, v128.load(w0, 16));
-    a2 = madd(a2, s, v128.load(w1));
-    a3 = madd(a3, s, v128.load(w1, 16));
-  }
-  storeRow(y, f32x4.add(a0, b0), f32x4.add(a1, b1), add);
-  storeRow(y + 32, f32x4.add(a2, b2), f32x4.add(a3, b3), add);
-}
-
-/** One panel, for what is left: 8 outputs. */
-function vector1(y: usize, x: usize, panel: usize, storage: i32, inputs: i32): void {
-  const upper = i32x4.splat(0xffff0000);
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  for (let k = inputs; k > 0; k--) {
-    const s = v128.load32_splat(x);
-    if (storage == F32) {
-      a0 = madd(a0, s, v128.load(panel));
-      a1 = madd(a1, s, v128.load(panel, 16));
-      panel += 32;
-    } else {
-      const words = v128.load(panel);
-      a0 = madd(a0, s, i32x4.shl(words, 16));
-      a1 = madd(a1, s, v128.and(words, upper));
-      panel += 16;
-    }
-    x += 4;
-  }
-  storeRow(y, a0, a1, false);
 }

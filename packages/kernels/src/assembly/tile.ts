@@ -69,3 +69,15 @@ export function storeRow(c: usize, left: v128, right: v128, add: bool): void {
   v128.store(c, left);
   v128.store(c, right, 16);
 }
+
+/** The part of a tile that lies inside the result. */
+export function storeEdge(y: usize, ldy: usize, edge: usize, rows: i32, columns: i32, add: bool): void {
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const target = y + <usize>r * ldy + <usize>c * 4;
+      const value = load<f32>(edge + (<usize>r * 8 + c) * 4);
+      store<f32>(target, add ? load<f32>(target) + value : value);
+    }
+  }
+}
+

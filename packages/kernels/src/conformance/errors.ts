@@ -28,6 +28,11 @@ export function errorTests(subject: Subject): void {
     expectCode("InvalidArgument", () => device.pagePool({ pages: 1, pageTokens: 0, width: 1 }));
     expectCode("ShapeMismatch", () => device.tensor(two, [1, 3]));
     expectCode("UnsupportedStorage", () => device.weight([1, 1], "f8" as WeightStorage));
+    expectCode("ShapeMismatch", () => device.weight([1, 48], "q8_0"));
+    expectCode("ShapeMismatch", () => device.weight([1, 128], "q4_k"));
+    expectCode("ShapeMismatch", () => {
+      device.writeRows(device.weight([2, 32], "q4_0"), 0, new Uint8Array(19));
+    });
 
     const weight = device.weight([3, 2], "bf16");
     expectCode("ShapeMismatch", () => device.writeRows(weight, 0, new Uint8Array(5)));

@@ -63,8 +63,8 @@ export function randomWeight(
   shape: Shape,
   storage: WeightStorage = "f32",
 ): { weight: Weight; values: Float32Array } {
-  const [rows, columns] = shape;
-  const { bytes, values } = random.stored(rows * columns, storage);
+  const [rows] = shape;
+  const { bytes, values } = random.stored(shape, storage);
   const weight = device.weight(shape, storage);
   const first = Math.ceil(rows / 3);
   const border = (first * bytes.length) / rows;

@@ -320,7 +320,7 @@ async function rewrittenUp(subject: Subject): Promise<void> {
   const { input } = build(device, c, new Random(301));
   for (const way of ways) device.latentAttention({ ...input, way });
   const other = build(device, c, new Random(302));
-  const bytes = new Random(303).stored(64 * 24, "f32").bytes;
+  const bytes = new Random(303).stored([64, 24], "f32").bytes;
   for (const weight of [input.keyUp!, input.valueUp!, other.input.keyUp!, other.input.valueUp!]) {
     device.writeRows(weight, 0, bytes);
   }

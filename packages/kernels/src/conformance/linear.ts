@@ -1,5 +1,6 @@
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import type { WeightStorage } from "../device";
+import { blockNumbers, weightStorages } from "../storage";
 import {
   expectClose,
   randomTensor,
@@ -28,7 +29,9 @@ const sizes = [
   [131, 290, 20],
 ] as const;
 
-const storages: readonly WeightStorage[] = ["f32", "f16", "bf16"];
+/** `columns`, or the next number that blocks of the storage divide. */
+const fitted = (columns: number, storage: WeightStorage): number =>
+  Math.ceil(columns / blockNumbers(storage)) * blockNumbers(storage);
 
 /** `x W^T` in float64. */
 export function product(
@@ -63,11 +66,12 @@ export function linearTests(subject: Subject): void {
     await expectClose(subject, device.linear(x, weight, bias), [2, 2], [11, 26, 9, 21]);
   });
 
-  for (const storage of storages) {
+  for (const storage of weightStorages) {
     test(`linear: random sizes, ${storage}`, async () => {
       const random = new Random(1);
-      for (const size of sizes) {
-        const [tokens, inputs, outputs] = size;
+      for (const [tokens, width, outputs] of sizes) {
+        const inputs = fitted(width, storage);
+        const size = [tokens, inputs, outputs] as const;
         const { device } = subject;
         const x = randomTensor(device, random, [tokens, inputs]);
         const w = randomWeight(device, random, [outputs, inputs], storage);
@@ -83,12 +87,13 @@ export function linearTests(subject: Subject): void {
 
     test(`embedding: rows of a table, ${storage}`, async () => {
       const random = new Random(2);
-      for (const [rows, columns] of [
+      for (const [rows, width] of [
         [1, 1],
         [7, 3],
         [33, 65],
         [65, 17],
       ] as const) {
+        const columns = fitted(width, storage);
         const { weight, values } = randomWeight(subject.device, random, [rows, columns], storage);
         const ids = random.indices(9, rows);
         ids[0] = rows - 1;
@@ -103,10 +108,11 @@ export function linearTests(subject: Subject): void {
     test(`embedding and linear share one ${storage} weight`, async () => {
       const { device } = subject;
       const random = new Random(3);
-      const { weight, values } = randomWeight(device, random, [19, 12], storage);
+      const width = fitted(12, storage);
+      const { weight, values } = randomWeight(device, random, [19, width], storage);
       const rows = device.embedding(weight, Int32Array.of(18, 0));
-      const x = Float32Array.of(...values.subarray(18 * 12), ...values.subarray(0, 12));
-      const expected = product(x, values, [2, 12, 19]);
+      const x = Float32Array.of(...values.subarray(18 * width), ...values.subarray(0, width));
+      const expected = product(x, values, [2, width, 19]);
       await expectClose(subject, device.linear(rows, weight), [2, 19], expected);
     });
   }
@@ -124,9 +130,44 @@ export function linearTests(subject: Subject): void {
     await expectClose(subject, device.linear(x, weight), [1, 3], [3, 70, 11]);
   });
 
+  test("one row of quantised weights can be rewritten", async () => {
+    const { device } = subject;
+    const random = new Random(6);
+    for (const storage of weightStorages) {
+      const width = fitted(40, storage);
+      const { weight, values } = randomWeight(device, random, [11, width], storage);
+      const row = random.stored([1, width], storage);
+      device.writeRows(weight, 9, row.bytes);
+      values.set(row.values, 9 * width);
+      const ids = Int32Array.from({ length: 11 }, (_, i) => i);
+      await expectClose(subject, device.embedding(weight, ids), [11, width], values);
+    }
+  });
+
+  test("extreme inputs: zero, tiny, huge and not a number", async () => {
+    const { device } = subject;
+    for (const storage of weightStorages) {
+      const width = fitted(64, storage);
+      const { weight, values } = randomWeight(device, new Random(7), [9, width], storage);
+      for (const factor of [0, 1e-35, 1e-25, 1e30]) {
+        const x = new Random(8).floats(width, factor);
+        const y = await device.read(device.linear(device.tensor(x, [1, width]), weight));
+        const expected = product(x, values, [1, width, 9]);
+        const largest = Math.max(1e-37, ...expected.map(Math.abs));
+        expected.forEach((value, i) => {
+          expect(Math.abs(y[i]! - value)).toBeLessThan(factor < 1e-30 ? 1e-28 : 1e-4 * largest);
+        });
+      }
+      const x = new Float32Array(width).fill(1);
+      x[width - 1] = NaN;
+      const y = await device.read(device.linear(device.tensor(x, [1, width]), weight));
+      expect([...y]).toEqual(new Array(9).fill(NaN));
+    }
+  });
+
   test("bytes of rows may start at an odd offset of their buffer", async () => {
     const { device } = subject;
-    const { bytes, values } = new Random(4).stored(6, "bf16");
+    const { bytes, values } = new Random(4).stored([2, 3], "bf16");
     const buffer = new Uint8Array(bytes.length + 1);
     buffer.set(bytes, 1);
     const weight = device.weight([2, 3], "bf16");

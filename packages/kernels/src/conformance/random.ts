@@ -1,4 +1,5 @@
-import type { WeightStorage } from "../device";
+import type { Shape, WeightStorage } from "../device";
+import { blockNumbers, decodeRows, rowBytes } from "../storage";
 
 /** Deterministic random numbers (Mulberry32), so that a failure can be repeated. */
 export class Random {
@@ -42,36 +43,44 @@ export class Random {
     return order;
   }
 
-  /** `count` numbers a weight storage represents exactly: their bytes, and what they mean. */
-  stored(count: number, storage: WeightStorage): { bytes: Uint8Array; values: Float32Array } {
-    const values = new Float32Array(count);
-    const bytes = new Uint8Array(count * (storage === "f32" ? 4 : 2));
+  /** A random matrix of a weight storage: its bytes, and what they mean. Blocks must divide its columns. */
+  stored(
+    [rows, columns]: Shape,
+    storage: WeightStorage,
+  ): { bytes: Uint8Array; values: Float32Array } {
+    const bytes = Uint8Array.from({ length: rows * rowBytes(storage, columns) }, () =>
+      this.below(256),
+    );
     const view = new DataView(bytes.buffer);
-    for (let i = 0; i < count; i++) {
-      if (storage === "f16") {
-        const sign = this.below(2);
-        const exponent = this.below(15);
-        const fraction = this.below(1024);
-        view.setUint16(2 * i, (sign << 15) | (exponent << 10) | fraction, true);
-        const magnitude =
-          exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
-        values[i] = sign ? -magnitude : magnitude;
-        continue;
+    if (storage === "f32" || storage === "bf16") {
+      for (let i = 0; i < rows * columns; i++) {
+        word.setFloat32(0, 2 * this.next() - 1);
+        if (storage === "f32") view.setUint32(4 * i, word.getUint32(0), true);
+        else view.setUint16(2 * i, word.getUint16(0), true);
       }
-      word.setFloat32(0, 2 * this.next() - 1);
-      if (storage === "bf16") word.setUint16(2, 0);
-      values[i] = word.getFloat32(0);
+    } else if (storage === "f16") {
+      for (let i = 0; i < rows * columns; i++) view.setUint16(2 * i, this.#half(15, true), true);
+    } else if (storage === "i8") {
+      for (let row = 0; row < rows; row++) {
+        view.setFloat32(row * (4 + columns), (1 + this.next()) / 128, true);
+      }
+    } else {
+      const bytesPerBlock = (rowBytes(storage, columns) * blockNumbers(storage)) / columns;
+      for (let block = 0; block < bytes.length; block += bytesPerBlock) {
+        for (const at of scalePlaces[storage]) view.setUint16(block + at, this.#half(12), true);
+      }
     }
-    return { bytes: storage === "f16" ? bytes : encode(values, storage), values };
+    return { bytes, values: decodeRows(bytes, storage, columns) };
+  }
+
+  /** Bits of a random binary16 number below `2^(exponents - 15)`, subnormals included. */
+  #half(exponents: number, signed = false): number {
+    const sign = signed ? this.below(2) : 0;
+    return (sign << 15) | (this.below(exponents) << 10) | this.below(1024);
   }
 }
 
-const word = new DataView(new ArrayBuffer(4));
+/** Where blocks have numbers of 16 bits. */
+const scalePlaces = { q8_0: [0], q4_0: [0], q4_1: [0, 2], q4_k: [0, 2], q6_k: [208] } as const;
 
-/** Little-endian bytes of numbers that the storage represents exactly. */
-function encode(values: Float32Array, storage: "f32" | "bf16"): Uint8Array {
-  const view = new DataView(new ArrayBuffer(values.length * 4));
-  values.forEach((value, i) => view.setFloat32(4 * i, value, true));
-  const all = new Uint8Array(view.buffer);
-  return storage === "f32" ? all : all.filter((_, i) => i % 4 >= 2);
-}
+const word = new DataView(new ArrayBuffer(4));

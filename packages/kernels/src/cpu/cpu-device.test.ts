@@ -4,6 +4,7 @@ import { conformance } from "../conformance";
 import { expectCode, randomTensor, randomWeight, tensorOf } from "../conformance/expectations";
 import { Random } from "../conformance/random";
 import type { Device, LatentAttention, Weight } from "../device";
+import { decodeRows } from "../storage";
 import { cpuDevice } from "./cpu-device";
 import { supports } from "./module";
 
@@ -44,6 +45,30 @@ describe("cpuDevice", () => {
     const row = await device.read(device.embedding(weight, Int32Array.of(0)));
     const expected = [2 ** -24, 1023 * 2 ** -24, 65504, Infinity, -Infinity, NaN, -0, 1];
     expect([...row]).toEqual(expected);
+    device.destroy();
+  });
+
+  test("f16 weights beyond 64 after smaller ones: nothing is lost, in any product", async () => {
+    const device = await cpuDevice();
+    const random = new Random(9);
+    const { bytes, values } = random.stored([20, 33], "f16");
+    const weight = device.weight([20, 33], "f16");
+    device.writeRows(weight, 0, bytes);
+    const large = Uint16Array.from({ length: 33 }, (_, k) => 0x5400 + 37 * k); // 64 and more
+    device.writeRows(weight, 11, new Uint8Array(large.buffer));
+    values.set(decodeRows(new Uint8Array(large.buffer), "f16", 33), 11 * 33);
+    device.writeRows(weight, 0, bytes.subarray(0, 66));
+    const rows = device.embedding(
+      weight,
+      Int32Array.from({ length: 20 }, (_, i) => i),
+    );
+    expect(await device.read(rows)).toEqual(values);
+    const ones = device.tensor(new Float32Array(33).fill(1), [1, 33]);
+    const y = await device.read(device.linear(ones, weight));
+    y.forEach((sum, i) => {
+      const expected = values.subarray(33 * i, 33 * (i + 1)).reduce((total, v) => total + v, 0);
+      expect(sum).toBeCloseTo(expected, 2);
+    });
     device.destroy();
   });
 

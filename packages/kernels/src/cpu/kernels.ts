@@ -22,6 +22,8 @@ export type KernelName = (typeof KERNEL_NAMES)[number];
 /** The functions of the module. Booleans are 0 and 1. Those that need a workspace take its address last. */
 export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>> & {
   workspaceBytes(): number;
+  panelBytes(storage: number, inputs: number): number;
+  canCode(source: Pointer, count: number): number;
 };
 
 /** One call of a kernel without its workspace, which is that of the thread that runs it. */

@@ -1,5 +1,5 @@
 import { ranges, type Call, type Pointer } from "./kernels";
-import { panelBytes, type Panels } from "./packed-weight";
+import type { Panels } from "./packed-weight";
 import type { Runtime } from "./runtime";
 
 /** Rows of a matrix and the numbers from one to the next; absent: they follow each other. */
@@ -33,7 +33,7 @@ export function multiply(
 /** The calls that make a product, for a number of threads. */
 export function productCalls(
   threads: number,
-  { pointer, storage, inputs, outputs }: Panels,
+  { pointer, storage, panelBytes, inputs, outputs }: Panels,
   x: Rows & { readonly tokens: number },
   y: Rows,
   bias: Pointer = 0,
@@ -46,7 +46,7 @@ export function productCalls(
     ldy,
     x.pointer + 4 * token * ldx,
     ldx,
-    pointer + (output / 8) * panelBytes(storage, inputs),
+    pointer + (output / 8) * panelBytes,
     storage,
     bias && bias + 4 * output,
     rows,

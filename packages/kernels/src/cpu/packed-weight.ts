@@ -1,12 +1,21 @@
 import type { Shape, WeightStorage } from "../device";
-import type { Pointer } from "./kernels";
+import { ranges, type Call, type Pointer } from "./kernels";
 import type { Runtime } from "./runtime";
 
-/** Layouts of panels, as numbered in `assembly/panels.ts`. */
-const F32 = 0;
-const BF16 = 1;
-/** Formats of incoming rows, as numbered in `assembly/panels.ts`. */
-const FORMATS = { f32: 0, bf16: 1, f16: 2 } as const satisfies Record<WeightStorage, number>;
+/** Formats of panels and of incoming rows, as numbered in `assembly/storages.ts`. */
+const FORMATS = {
+  f32: 0,
+  bf16: 1,
+  f16: 2,
+  i8: 3,
+  q8_0: 4,
+  q4_0: 5,
+  q4_1: 6,
+  q4_k: 7,
+  q6_k: 8,
+} as const satisfies Record<WeightStorage, number>;
+/** Rows of f16 that become panels of f32. */
+const WIDENED_F16 = 9;
 
 /** Incoming rows pass through a buffer of about this size. */
 const STAGING_BYTES = 2 ** 20;
@@ -15,13 +24,10 @@ const STAGING_BYTES = 2 ** 20;
 export interface Panels {
   readonly pointer: Pointer;
   readonly storage: number;
+  /** Bytes of one panel. */
+  readonly panelBytes: number;
   readonly inputs: number;
   readonly outputs: number;
-}
-
-/** Bytes of one panel: 8 rows of a matrix. */
-export function panelBytes(storage: number, inputs: number): number {
-  return inputs * (storage === F32 ? 32 : 16);
 }
 
 /** A block of rows of a weight as a matrix of its own, or its transpose. */
@@ -32,16 +38,17 @@ export interface BlockKind {
 }
 
 /**
- * A weight as the kernels read it. bf16 stays 16 bits wide; f16 is widened to float32 when written, because its
- * conversion in the inner loop would cost more than the bandwidth it saves.
+ * A weight as the kernels read it, as wide in memory as it arrives. Only f16 beyond 64 (and infinities and NaN), which the
+ * kernels' code for f16 does not reach, makes its whole matrix float32.
  */
 export class PackedWeight implements Panels {
-  readonly pointer: Pointer;
-  readonly storage: number;
+  pointer: Pointer;
+  storage: number;
+  panelBytes: number;
   readonly inputs: number;
   readonly outputs: number;
   readonly #runtime: Runtime;
-  readonly #format: number;
+  #format: number;
   /** Blocks made on demand, by kind; made again when rows change. */
   readonly #blocks = new Map<string, Panels[]>();
 
@@ -49,28 +56,61 @@ export class PackedWeight implements Panels {
     this.#runtime = runtime;
     this.inputs = inputs;
     this.outputs = outputs;
-    this.storage = storage === "bf16" ? BF16 : F32;
-    this.#format = FORMATS[storage];
-    this.pointer = runtime.memory.allocateZeros(this.#bytesOf(outputs, inputs));
+    this.storage = FORMATS[storage];
+    this.#format = this.storage;
+    this.panelBytes = runtime.panelBytes(this.storage, inputs);
+    this.pointer = runtime.memory.allocateZeros(this.#panels * this.panelBytes);
   }
 
+  /** Throws `OutOfMemory` where f16 must be widened. */
   writeRows(first: number, rows: number, bytes: Uint8Array): void {
     const { memory } = this.#runtime;
     this.#freeBlocks();
     if (rows === 0) return;
     const rowBytes = bytes.length / rows;
-    const step = Math.min(rows, Math.max(1, Math.floor(STAGING_BYTES / rowBytes)));
+    const step = Math.max(8, 8 * Math.floor(STAGING_BYTES / rowBytes / 8));
     memory.temporarily((allocate) => {
-      const staging = allocate(step * rowBytes);
-      for (let row = 0; row < rows; row += step) {
-        const count = Math.min(step, rows - row);
+      const staging = allocate(Math.min(rows, step) * rowBytes);
+      for (let row = 0; row < rows;) {
+        // Whole panels, so that threads write to different ones.
+        const count = Math.min(step - ((first + row) % 8), rows - row);
         memory.bytes.set(bytes.subarray(row * rowBytes, (row + count) * rowBytes), staging);
-        const { pointer, inputs } = this;
-        this.#runtime.run([
-          ["packRows", pointer, this.#format, staging, first + row, count, inputs],
-        ]);
+        this.#pack(staging, first + row, count, rowBytes);
+        row += count;
       }
     });
+  }
+
+  #pack(staging: Pointer, first: number, count: number, rowBytes: number): void {
+    const runtime = this.#runtime;
+    if (this.#format === FORMATS.f16 && !runtime.canCode(staging, count * this.inputs)) {
+      this.#widen();
+    }
+    const before = first % 8;
+    const pieces = count * this.inputs < 65_536 ? 1 : runtime.threads;
+    runtime.run(
+      ranges(before + count, pieces, 8).map((range): Call => {
+        const from = Math.max(range.first, before);
+        const rows = range.first + range.count - from;
+        const source = staging + (from - before) * rowBytes;
+        const row = first - before + from;
+        return ["packRows", this.pointer, this.#format, source, row, rows, this.inputs];
+      }),
+    );
+  }
+
+  /** Turns the f16 panels into f32 panels. */
+  #widen(): void {
+    const { memory } = this.#runtime;
+    const { inputs, outputs } = this;
+    const panelBytes = this.#runtime.panelBytes(FORMATS.f32, inputs);
+    const pointer = memory.allocateZeros(this.#panels * panelBytes);
+    this.#runtime.run([["repack", pointer, this.pointer, this.storage, inputs, 0, outputs, 0]]);
+    memory.free(this.pointer);
+    this.pointer = pointer;
+    this.panelBytes = panelBytes;
+    this.storage = FORMATS.f32;
+    this.#format = WIDENED_F16;
   }
 
   /** The blocks of a kind, in order. Throws `OutOfMemory`. */
@@ -96,33 +136,34 @@ export class PackedWeight implements Panels {
     this.#runtime.memory.free(this.pointer);
   }
 
+  /** Whole panels stay where they are; other blocks are copied, bf16 as it is and everything else as f32. */
   #makeBlock(block: number, rows: number, transposed: boolean): Panels {
     const { memory } = this.#runtime;
-    const { storage, inputs } = this;
+    const { storage, inputs, panelBytes } = this;
     if (!transposed && rows % 8 === 0) {
-      const pointer = this.pointer + this.#bytesOf(block * rows, inputs);
-      return { pointer, storage, inputs, outputs: rows };
+      const pointer = this.pointer + ((block * rows) / 8) * panelBytes;
+      return { pointer, storage, panelBytes, inputs, outputs: rows };
     }
     const shape = transposed ? { outputs: inputs, inputs: rows } : { outputs: rows, inputs };
-    const pointer = memory.allocateZeros(this.#bytesOf(shape.outputs, shape.inputs));
+    const kept = storage === FORMATS.bf16 ? storage : FORMATS.f32;
+    const bytes = this.#runtime.panelBytes(kept, shape.inputs);
+    const pointer = memory.allocateZeros(Math.ceil(shape.outputs / 8) * bytes);
     const flag = transposed ? 1 : 0;
     this.#runtime.run([
       ["repack", pointer, this.pointer, storage, inputs, block * rows, rows, flag],
     ]);
-    return { pointer, storage, ...shape };
+    return { pointer, storage: kept, panelBytes: bytes, ...shape };
   }
 
   #freeBlocks(): void {
-    for (const block of [...this.#blocks.values()].flat()) {
-      const inside =
-        block.pointer >= this.pointer &&
-        block.pointer < this.pointer + this.#bytesOf(this.outputs, this.inputs);
-      if (!inside) this.#runtime.memory.free(block.pointer);
+    for (const { pointer } of [...this.#blocks.values()].flat()) {
+      const end = this.pointer + this.#panels * this.panelBytes;
+      if (pointer < this.pointer || pointer >= end) this.#runtime.memory.free(pointer);
     }
     this.#blocks.clear();
   }
 
-  #bytesOf(outputs: number, inputs: number): number {
-    return Math.ceil(outputs / 8) * panelBytes(this.storage, inputs);
+  get #panels(): number {
+    return Math.ceil(this.outputs / 8);
   }
 }

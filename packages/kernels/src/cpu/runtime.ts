@@ -10,16 +10,19 @@ import { threadObstacle } from "./worker-start";
 export class Runtime {
   readonly memory: Memory;
   readonly threads: number;
+  readonly #kernels: Kernels;
   readonly #pool: Pool;
 
   constructor(
     memory: Memory,
+    kernels: Kernels,
     pool: Pool,
     /** Why there are fewer threads than wanted. */
     readonly threadsReason: string | undefined,
     readonly simd: SimdBuild,
   ) {
     this.memory = memory;
+    this.#kernels = kernels;
     this.threads = pool.threads;
     this.#pool = pool;
   }
@@ -27,6 +30,16 @@ export class Runtime {
   /** Runs independent calls on all threads; returns when they are done. */
   run(calls: readonly Call[]): void {
     this.#pool.run(calls);
+  }
+
+  /** Bytes of one panel of 8 rows. */
+  panelBytes(storage: number, inputs: number): number {
+    return this.#kernels.panelBytes(storage, inputs);
+  }
+
+  /** Whether f16 numbers are within reach of the kernels' 16-bit code. */
+  canCode(source: Pointer, count: number): boolean {
+    return this.#kernels.canCode(source, count) !== 0;
   }
 
   destroy(): void {
@@ -70,7 +83,7 @@ async function create(
     threads > 1
       ? await ThreadPool.start(module, kernels, memory, threads)
       : singleThread(kernels, memory.allocate(kernels.workspaceBytes()));
-  return new Runtime(memory, pool, reason, build);
+  return new Runtime(memory, kernels, pool, reason, build);
 }
 
 /** Copies whole numbers into memory. */

@@ -14,7 +14,7 @@ import type {
 } from "../device";
 import { KernelsError } from "../errors";
 import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
-import { decodeNumbers } from "../storage";
+import { decodeRows } from "../storage";
 import {
   checkAdd,
   checkEmbedding,
@@ -66,7 +66,8 @@ class ReferenceDevice implements Device {
 
   writeRows(weight: Weight, first: number, bytes: Uint8Array): void {
     checkWriteRows(weight, first, bytes);
-    this.#weights.get(weight).set(decodeNumbers(bytes, weight.storage), first * weight.shape[1]);
+    const columns = weight.shape[1];
+    this.#weights.get(weight).set(decodeRows(bytes, weight.storage, columns), first * columns);
   }
 
   pagePool(layout: PageLayout): PagePool {

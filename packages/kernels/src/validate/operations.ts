@@ -9,7 +9,7 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
-import { bytesPerNumber } from "../storage";
+import { rowBytes } from "../storage";
 import {
   ensure,
   ensureActivation,
@@ -33,21 +33,21 @@ export function checkTensor(values: Float32Array, shape: Shape): void {
   ensureSize("values.length", values.length, shape[0] * shape[1]);
 }
 
-/** For `Device.weight`. Throws `InvalidArgument`, `UnsupportedStorage`. */
+/** For `Device.weight`. Throws `InvalidArgument`, `UnsupportedStorage`, `ShapeMismatch`. */
 export function checkWeight(shape: Shape, storage: WeightStorage): void {
   checkShape(shape);
-  bytesPerNumber(storage);
+  rowBytes(storage, shape[1]);
 }
 
 /** For `Device.writeRows`: returns the number of rows in `bytes`. Throws `ShapeMismatch`. */
 export function checkWriteRows(weight: Weight, first: number, bytes: Uint8Array): number {
-  const rowBytes = weight.shape[1] * bytesPerNumber(weight.storage);
-  const rows = bytes.byteLength / rowBytes;
+  const size = rowBytes(weight.storage, weight.shape[1]);
+  const rows = bytes.byteLength / size;
   ensure(
     Number.isInteger(rows),
     "ShapeMismatch",
-    () => `${bytes.byteLength} bytes are no whole rows of ${rowBytes} bytes.`,
-    { bytes: bytes.byteLength, rowBytes },
+    () => `${bytes.byteLength} bytes are no whole rows of ${size} bytes.`,
+    { bytes: bytes.byteLength, rowBytes: size },
   );
   ensure(
     Number.isInteger(first) && first >= 0 && first + rows <= weight.shape[0],

@@ -1,0 +1,184 @@
+import { madd } from "./madd";
+import {
+  groupBytes,
+  groupsPerSuper,
+  hasMinima,
+  headBytes,
+  minima4,
+  scales4,
+  superBytes,
+} from "./quants";
+import { I8, Q4_0, Q4_K, Q6_K } from "./storages";
+import { storeRow } from "./tile";
+
+/**
+ * One row of `x` times panels of quantised weights, in whole numbers: `x` is rounded to 16 bits with one scale per 32
+ * inputs (an error of at most `max |x| / 65534` of the group, as small as that of float32 sums), products of pairs are
+ * exact, and sums of a group fit 32 bits: `32767 * 128 * 32 < 2^31`.
+ *
+ * A prepared group takes 80 bytes: 32 numbers of 16 bits, the scale (float32), and the sums of the first and of the last
+ * 16 numbers (i32).
+ */
+export const PREPARED_BYTES: usize = 80;
+
+/** Rounds `inputs` numbers; a last group of fewer than 32 is filled up with zeros at `x`'s end in `scratch` (128 bytes). */
+export function prepareInputs(to: usize, x: usize, inputs: i32, scratch: usize): void {
+  for (let k = 0; k < inputs; k += 32) {
+    if (inputs - k < 32) {
+      memory.fill(scratch, 0, 128);
+      memory.copy(scratch, x, <usize>(inputs - k) * 4);
+      x = scratch;
+    }
+    let largest = f32x4.abs(v128.load(x));
+    for (let i: usize = 16; i < 128; i += 16) largest = f32x4.max(largest, f32x4.abs(v128.load(x + i)));
+    largest = f32x4.max(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
+    const most = max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1));
+    // A group below 1e-30 counts as zero: its inverse would overflow.
+    const factor = f32x4.splat(most > 1e-30 ? 32767 / most : 0);
+    const ones = i16x8.splat(1);
+    store<f32>(to, most / 32767, 64);
+    for (let half: usize = 0; half < 2; half++) {
+      const a = i16x8.narrow_i32x4_s(rounded(x, factor), rounded(x + 16, factor));
+      const b = i16x8.narrow_i32x4_s(rounded(x + 32, factor), rounded(x + 48, factor));
+      v128.store(to + half * 32, a);
+      v128.store(to + half * 32, b, 16);
+      let sums = i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones));
+      sums = i32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1));
+      store<i32>(to + half * 4, i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1), 68);
+      x += 64;
+    }
+    to += PREPARED_BYTES;
+  }
+}
+
+@inline
+function rounded(x: usize, factor: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), factor)));
+}
+
+/**
+ * 16 outputs from two panels, or 8 twice if `w1` is `w0`. `supers` is the number of headers per panel. To be inlined with
+ * a constant `storage`.
+ */
+@inline
+export function quantised2(
+  storage: i32,
+  y: usize,
+  x: usize,
+  w0: usize,
+  w1: usize,
+  supers: i32,
+  add: bool,
+): void {
+  const rows0 = w0;
+  const rows1 = w1;
+  if (storage == I8) {
+    w0 += 32;
+    w1 += 32;
+  }
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
+  for (let s = supers; s > 0; s--) {
+    let g0 = w0 + headBytes(storage);
+    let g1 = w1 + headBytes(storage);
+    for (let g = groupsPerSuper(storage); g > 0; g--) {
+      const xScale = v128.load32_splat(x, 64);
+      for (let part: usize = 0; part < (storage == Q6_K ? 2 : 1); part++) {
+        let i0 = i32x4.splat(0);
+        // The centre of unsigned quants, times the sum of the inputs.
+        if (storage == Q4_0) i0 = i32x4.splat(-8 * (load<i32>(x, 68) + load<i32>(x, 72)));
+        if (storage == Q6_K) i0 = i32x4.splat(-32 * load<i32>(x + part * 4, 68));
+        let i1 = i0;
+        let i2 = i0;
+        let i3 = i0;
+        if (storage == Q6_K) {
+          const bits = i16x8.splat(0x30);
+          const nibble = i16x8.splat(0xf);
+          for (let v: usize = 0; v < 4; v++) {
+            const at = part * 64 + v * 16;
+            const xA = v128.load32_splat(x + part * 32 + v * 8);
+            const xB = v128.load32_splat(x + part * 32 + v * 8, 4);
+            const shift = <i32>(v & 1) * 8;
+            let lanes = v128.load(g0 + at, 16);
+            let top = i16x8.shr_u(v128.load(g0 + part * 32 + (v >> 1) * 16, 144), shift);
+            i0 = i32x4.add(i0, i32x4.dot_i16x8_s(six(v128.and(lanes, nibble), i16x8.shl(top, 4), bits), xA));
+            i1 = i32x4.add(i1, i32x4.dot_i16x8_s(six(v128.and(i16x8.shr_u(lanes, 4), nibble), i16x8.shl(top, 2), bits), xA));
+            i0 = i32x4.add(i0, i32x4.dot_i16x8_s(six(v128.and(i16x8.shr_u(lanes, 8), nibble), top, bits), xB));
+            i1 = i32x4.add(i1, i32x4.dot_i16x8_s(six(i16x8.shr_u(lanes, 12), i16x8.shr_u(top, 2), bits), xB));
+            lanes = v128.load(g1 + at, 16);
+            top = i16x8.shr_u(v128.load(g1 + part * 32 + (v >> 1) * 16, 144), shift);
+            i2 = i32x4.add(i2, i32x4.dot_i16x8_s(six(v128.and(lanes, nibble), i16x8.shl(top, 4), bits), xA));
+            i3 = i32x4.add(i3, i32x4.dot_i16x8_s(six(v128.and(i16x8.shr_u(lanes, 4), nibble), i16x8.shl(top, 2), bits), xA));
+            i2 = i32x4.add(i2, i32x4.dot_i16x8_s(six(v128.and(i16x8.shr_u(lanes, 8), nibble), top, bits), xB));
+            i3 = i32x4.add(i3, i32x4.dot_i16x8_s(six(i16x8.shr_u(lanes, 12), i16x8.shr_u(top, 2), bits), xB));
+          }
+        } else if (groupBytes(storage) == 256) {
+          for (let v: usize = 0; v < 16; v++) {
+            const pair = v128.load32_splat(x + v * 4);
+            let bytes = v128.load(g0 + v * 16);
+            i0 = i32x4.add(i0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(bytes), pair));
+            i1 = i32x4.add(i1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(bytes), pair));
+            bytes = v128.load(g1 + v * 16);
+            i2 = i32x4.add(i2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(bytes), pair));
+            i3 = i32x4.add(i3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(bytes), pair));
+          }
+        } else {
+          const nibble = i16x8.splat(0xf);
+          const quants: usize = storage == Q4_K ? 16 : 0;
+          for (let v: usize = 0; v < 8; v++) {
+            const xA = v128.load32_splat(x + v * 8);
+            const xB = v128.load32_splat(x + v * 8, 4);
+            let lanes = v128.load(g0 + quants + v * 16);
+            i0 = i32x4.add(i0, i32x4.dot_i16x8_s(v128.and(lanes, nibble), xA));
+            i1 = i32x4.add(i1, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(lanes, 4), nibble), xA));
+            i0 = i32x4.add(i0, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(lanes, 8), nibble), xB));
+            i1 = i32x4.add(i1, i32x4.dot_i16x8_s(i16x8.shr_u(lanes, 12), xB));
+            lanes = v128.load(g1 + quants + v * 16);
+            i2 = i32x4.add(i2, i32x4.dot_i16x8_s(v128.and(lanes, nibble), xA));
+            i3 = i32x4.add(i3, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(lanes, 4), nibble), xA));
+            i2 = i32x4.add(i2, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(lanes, 8), nibble), xB));
+            i3 = i32x4.add(i3, i32x4.dot_i16x8_s(i16x8.shr_u(lanes, 12), xB));
+          }
+        }
+        f0 = madd(f0, f32x4.convert_i32x4_s(i0), scaled(storage, w0, g0, 0, part, xScale));
+        f1 = madd(f1, f32x4.convert_i32x4_s(i1), scaled(storage, w0, g0, 1, part, xScale));
+        f2 = madd(f2, f32x4.convert_i32x4_s(i2), scaled(storage, w1, g1, 0, part, xScale));
+        f3 = madd(f3, f32x4.convert_i32x4_s(i3), scaled(storage, w1, g1, 1, part, xScale));
+      }
+      if (hasMinima(storage)) {
+        const sum = f32x4.mul(xScale, f32x4.splat(<f32>(load<i32>(x, 68) + load<i32>(x, 72))));
+        f0 = madd(f0, minima4(storage, w0, g0, 0), sum);
+        f1 = madd(f1, minima4(storage, w0, g0, 1), sum);
+        f2 = madd(f2, minima4(storage, w1, g1, 0), sum);
+        f3 = madd(f3, minima4(storage, w1, g1, 1), sum);
+      }
+      x += PREPARED_BYTES;
+      g0 += groupBytes(storage);
+      g1 += groupBytes(storage);
+    }
+    w0 += superBytes(storage);
+    w1 += superBytes(storage);
+  }
+  if (storage == I8) {
+    f0 = f32x4.mul(f0, v128.load(rows0));
+    f1 = f32x4.mul(f1, v128.load(rows0, 16));
+    f2 = f32x4.mul(f2, v128.load(rows1));
+    f3 = f32x4.mul(f3, v128.load(rows1, 16));
+  }
+  storeRow(y, f0, f1, add);
+  storeRow(y + 32, f2, f3, add);
+}
+
+/** Four bits and two bits above them. */
+@inline
+function six(low: v128, high: v128, bits: v128): v128 {
+  return v128.or(low, v128.and(high, bits));
+}
+
+@inline
+function scaled(storage: i32, head: usize, group: usize, half: usize, part: usize, xScale: v128): v128 {
+  if (storage == I8) return xScale;
+  return f32x4.mul(scales4(storage, head, group, half, part), xScale);
+}

@@ -1,0 +1,206 @@
+import { madd } from "./madd";
+import { lowerCodes, panelBytes, upperCodes } from "./panels";
+import { BF16, F16, F32, I8, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./storages";
+import { storeEdge, storeRow } from "./tile";
+import { prepareInputs, quantised2 } from "./vector-quantised";
+
+/**
+ * One row of `x`: bound by reading the weights, so several panels are read at once to keep the memory busy: four of BF16
+ * (measured at the bandwidth of a plain read), two of the others.
+ */
+export function multiplyVector(
+  y: usize,
+  x: usize,
+  panels: usize,
+  storage: i32,
+  add: bool,
+  inputs: i32,
+  outputs: i32,
+  workspace: usize,
+): void {
+  const edge = workspace;
+  let prepared = x;
+  if (storage > F16) {
+    prepared = workspace + 256;
+    prepareInputs(prepared, x, inputs, workspace + 128);
+  }
+  const bytes = panelBytes(storage, inputs);
+  let o = 0;
+  if (storage == BF16) {
+    for (; o + 32 <= outputs; o += 32) {
+      bf16x4(y, x, panels, bytes, inputs, add);
+      panels += 4 * bytes;
+      y += 128;
+    }
+  }
+  for (; o + 16 <= outputs; o += 16) {
+    pair(storage, y, prepared, panels, panels + bytes, inputs, add);
+    panels += 2 * bytes;
+    y += 64;
+  }
+  if (o < outputs) {
+    const second = outputs - o > 8 ? panels + bytes : panels;
+    pair(storage, edge, prepared, panels, second, inputs, false);
+    storeEdge(y, 0, edge, 1, outputs - o, add);
+  }
+}
+
+/** 16 outputs from two panels. */
+function pair(storage: i32, y: usize, x: usize, w0: usize, w1: usize, inputs: i32, add: bool): void {
+  const groups = (inputs + 31) >> 5;
+  if (storage == F32) f32x2(y, x, w0, w1, inputs, add);
+  else if (storage == BF16) bf16x2(y, x, w0, w1, inputs, add);
+  else if (storage == F16) f16x2(y, x, w0, w1, inputs, add);
+  else if (storage == I8) i8x2(y, x, w0, w1, groups, add);
+  else if (storage == Q8_0) q8x2(y, x, w0, w1, groups, add);
+  else if (storage == Q4_0) q40x2(y, x, w0, w1, groups, add);
+  else if (storage == Q4_1) q41x2(y, x, w0, w1, groups, add);
+  else if (storage == Q4_K) q4kx2(y, x, w0, w1, groups >> 3, add);
+  else q6kx2(y, x, w0, w1, groups >> 3, add);
+}
+
+function i8x2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(I8, y, x, w0, w1, supers, add);
+}
+
+function q8x2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(Q8_0, y, x, w0, w1, supers, add);
+}
+
+function q40x2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(Q4_0, y, x, w0, w1, supers, add);
+}
+
+function q41x2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(Q4_1, y, x, w0, w1, supers, add);
+}
+
+function q4kx2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(Q4_K, y, x, w0, w1, supers, add);
+}
+
+function q6kx2(y: usize, x: usize, w0: usize, w1: usize, supers: i32, add: bool): void {
+  quantised2(Q6_K, y, x, w0, w1, supers, add);
+}
+
+/** Four BF16 panels at once: 32 outputs. */
+function bf16x4(y: usize, x: usize, w0: usize, stride: usize, inputs: i32, add: bool): void {
+  const upper = i32x4.splat(0xffff0000);
+  let w1 = w0 + stride;
+  let w2 = w1 + stride;
+  let w3 = w2 + stride;
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let a4 = a0;
+  let a5 = a0;
+  let a6 = a0;
+  let a7 = a0;
+  for (let k = inputs; k > 0; k--) {
+    const s = v128.load32_splat(x);
+    let words = v128.load(w0);
+    a0 = madd(a0, s, i32x4.shl(words, 16));
+    a1 = madd(a1, s, v128.and(words, upper));
+    words = v128.load(w1);
+    a2 = madd(a2, s, i32x4.shl(words, 16));
+    a3 = madd(a3, s, v128.and(words, upper));
+    words = v128.load(w2);
+    a4 = madd(a4, s, i32x4.shl(words, 16));
+    a5 = madd(a5, s, v128.and(words, upper));
+    words = v128.load(w3);
+    a6 = madd(a6, s, i32x4.shl(words, 16));
+    a7 = madd(a7, s, v128.and(words, upper));
+    w0 += 16;
+    w1 += 16;
+    w2 += 16;
+    w3 += 16;
+    x += 4;
+  }
+  storeRow(y, a0, a1, add);
+  storeRow(y + 32, a2, a3, add);
+  storeRow(y + 64, a4, a5, add);
+  storeRow(y + 96, a6, a7, add);
+}
+
+/** Two F32 panels at once, two inputs per step: 16 outputs. */
+function f32x2(y: usize, x: usize, w0: usize, w1: usize, inputs: i32, add: bool): void {
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let b2 = a0;
+  let b3 = a0;
+  let k = inputs;
+  for (; k > 1; k -= 2) {
+    let s = v128.load32_splat(x);
+    a0 = madd(a0, s, v128.load(w0));
+    a1 = madd(a1, s, v128.load(w0, 16));
+    a2 = madd(a2, s, v128.load(w1));
+    a3 = madd(a3, s, v128.load(w1, 16));
+    s = v128.load32_splat(x, 4);
+    b0 = madd(b0, s, v128.load(w0, 32));
+    b1 = madd(b1, s, v128.load(w0, 48));
+    b2 = madd(b2, s, v128.load(w1, 32));
+    b3 = madd(b3, s, v128.load(w1, 48));
+    w0 += 64;
+    w1 += 64;
+    x += 8;
+  }
+  if (k == 1) {
+    const s = v128.load32_splat(x);
+    a0 = madd(a0, s, v128.load(w0));
+    a1 = madd(a1, s, v128.load(w0, 16));
+    a2 = madd(a2, s, v128.load(w1));
+    a3 = madd(a3, s, v128.load(w1, 16));
+  }
+  storeRow(y, f32x4.add(a0, b0), f32x4.add(a1, b1), add);
+  storeRow(y + 32, f32x4.add(a2, b2), f32x4.add(a3, b3), add);
+}
+
+/** Two BF16 panels at once: 16 outputs. */
+function bf16x2(y: usize, x: usize, w0: usize, w1: usize, inputs: i32, add: bool): void {
+  const upper = i32x4.splat(0xffff0000);
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  for (let k = inputs; k > 0; k--) {
+    const s = v128.load32_splat(x);
+    let words = v128.load(w0);
+    a0 = madd(a0, s, i32x4.shl(words, 16));
+    a1 = madd(a1, s, v128.and(words, upper));
+    words = v128.load(w1);
+    a2 = madd(a2, s, i32x4.shl(words, 16));
+    a3 = madd(a3, s, v128.and(words, upper));
+    w0 += 16;
+    w1 += 16;
+    x += 4;
+  }
+  storeRow(y, a0, a1, add);
+  storeRow(y + 32, a2, a3, add);
+}
+
+/** Two F16 panels at once: 16 outputs. */
+function f16x2(y: usize, x: usize, w0: usize, w1: usize, inputs: i32, add: bool): void {
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  for (let k = inputs; k > 0; k--) {
+    const s = v128.load32_splat(x);
+    let words = v128.load(w0);
+    a0 = madd(a0, s, lowerCodes(words));
+    a1 = madd(a1, s, upperCodes(words));
+    words = v128.load(w1);
+    a2 = madd(a2, s, lowerCodes(words));
+    a3 = madd(a3, s, upperCodes(words));
+    w0 += 16;
+    w1 += 16;
+    x += 4;
+  }
+  storeRow(y, a0, a1, add);
+  storeRow(y + 32, a2, a3, add);
+}
