@@ -4,16 +4,13 @@ import { fileURLToPath } from "node:url";
 
 const script = fileURLToPath(new URL("numpy_peer.py", import.meta.url));
 
-/** Python with numpy (OpenBLAS, LAPACK): `TRANSMLA_BENCH_PYTHON`, or `python3`. One JSON object per line each way. */
-export async function start({ threads, ...options }) {
+/** Python with numpy (OpenBLAS, LAPACK): `TRANSMLA_BENCH_PYTHON`, or `python3`. One JSON object per line each way.
+ * `cpu` names the processor whose kernels OpenBLAS is to use instead of the best. */
+export async function start({ threads, cpu, ...options }) {
   const python = process.env["TRANSMLA_BENCH_PYTHON"] ?? "python3";
   const child = spawn(python, [script], {
     stdio: ["pipe", "pipe", "ignore"],
-    env: {
-      ...process.env,
-      OPENBLAS_NUM_THREADS: String(threads),
-      OMP_NUM_THREADS: String(threads),
-    },
+    env: { ...process.env, ...threadVariables(threads), ...(cpu && { OPENBLAS_CORETYPE: cpu }) },
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   child.on("error", () => {});
@@ -26,3 +23,8 @@ export async function start({ threads, ...options }) {
   };
   return { facts: await call(options), run: call };
 }
+
+const threadVariables = (threads) => ({
+  OPENBLAS_NUM_THREADS: String(threads),
+  OMP_NUM_THREADS: String(threads),
+});

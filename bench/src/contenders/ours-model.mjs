@@ -18,7 +18,7 @@ export async function start({ path, storage = "bf16", capacity, ...options }) {
   await checkGroupedAttention(device);
   await checkLatentAttention(device);
   const files = await openModel(path.endsWith(".gguf") ? await fileSource(path) : folder(path));
-  const model = await loadModel(files, device);
+  const model = await loadKept(files, device, storage);
   await files.close();
   const cache = model.createCache({ capacity });
   const vocabulary = model.config.vocabSize;
@@ -56,6 +56,19 @@ export async function start({ path, storage = "bf16", capacity, ...options }) {
   };
   const { attention } = model.config.layers[0];
   return { facts: { attention, simd: device.simd }, run: (task) => tasks[task.kind](task) };
+}
+
+/** Loads a model, and refuses it if its matrices do not keep the storage that is to be measured. */
+async function loadKept(files, device, storage) {
+  const seen = new Set();
+  const weight = device.weight.bind(device);
+  device.weight = (shape, kind) => {
+    seen.add(kind);
+    return weight(shape, kind);
+  };
+  const model = await loadModel(files, device);
+  if (seen.has(storage)) return model;
+  throw new Error(`ours holds these ${storage} weights as ${[...seen].join(", ")}`);
 }
 
 /**

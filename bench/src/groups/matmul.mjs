@@ -20,7 +20,7 @@ export async function matmul({ quick, progress }) {
     module: "onnxruntime",
     options: { library, shape, threads },
   });
-  const numpy = (threads) => ({ module: "numpy", options: { shape, threads } });
+  const numpy = (threads, cpu) => ({ module: "numpy", options: { shape, threads, cpu } });
   const specs = {
     "simd128 x1": ours({ threads: 1, simd: "simd128" }),
     "simd128 x2": ours({ threads: 2, simd: "simd128" }),
@@ -33,6 +33,7 @@ export async function matmul({ quick, progress }) {
     "tfjs-wasm": { module: "tfjs", options: { shape } },
     "OpenBLAS x1": numpy(1),
     "OpenBLAS x2": numpy(2),
+    "OpenBLAS x1, AVX2": numpy(1, "Haswell"),
   };
   return withContenders(specs, async (contenders) => {
     checkSamples(contenders, expectedSample(shape));
@@ -75,5 +76,7 @@ function rowsOf(results, gflop) {
     row(1, "simd128", "onnxruntime-node x1"),
     row(2, "simd128", "onnxruntime-node x2"),
     row(2, "relaxed", "OpenBLAS x2"),
+    row(1, "simd128", "OpenBLAS x1, AVX2"),
+    row(1, "relaxed", "OpenBLAS x1, AVX2"),
   ];
 }
