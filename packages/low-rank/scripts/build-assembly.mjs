@@ -1,4 +1,5 @@
-// Compiles src/assembly to WebAssembly and writes it inline for the bundle: src/generated/simd.ts.
+// Compiles src/assembly to WebAssembly, once for 128-bit SIMD and once with relaxed SIMD, and writes both inline for the bundle:
+// src/generated/simd.ts.
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,25 +8,33 @@ import asc from "assemblyscript/asc";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const target = join(root, "src/generated/simd.ts");
 
-let bytes;
-const options = "--runtime stub --importMemory --enable simd --use abort= -O3 --noAssert";
-const { error, stderr } = await asc.main(
-  ["src/assembly/index.ts", "--baseDir", root, "--outFile", "simd.wasm", ...options.split(" ")],
-  {
-    writeFile: (_, contents) => {
-      bytes = Buffer.from(contents);
+const builds = { simd128: "", relaxed: "--enable relaxed-simd" };
+
+let text = "/** Compiled from src/assembly by scripts/build-assembly.mjs. */\n";
+for (const [name, features] of Object.entries(builds)) {
+  const bytes = await compile(features);
+  text += `export const ${name} =\n  "${bytes.toString("base64")}";\n`;
+}
+
+async function compile(features) {
+  let bytes;
+  const options = `--runtime stub --importMemory --enable simd ${features} --use abort= -O3 --noAssert`;
+  const { error, stderr } = await asc.main(
+    ["src/assembly/index.ts", "--baseDir", root, "--outFile", "simd.wasm", ...options.split(/ +/)],
+    {
+      writeFile: (_, contents) => {
+        bytes = Buffer.from(contents);
+      },
     },
-  },
-);
-if (error) {
-  process.stderr.write(stderr.toString());
-  process.exit(1);
+  );
+  if (error) {
+    process.stderr.write(stderr.toString());
+    process.exit(1);
+  }
+  return bytes;
 }
 
 // Tests may run while a build does: a reader sees the old file or the new one.
 await mkdir(dirname(target), { recursive: true });
-await writeFile(
-  `${target}.tmp`,
-  `/** Compiled from src/assembly by scripts/build-assembly.mjs. */\nexport const simd =\n  "${bytes.toString("base64")}";\n`,
-);
+await writeFile(`${target}.tmp`, text);
 await rename(`${target}.tmp`, target);

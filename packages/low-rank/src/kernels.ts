@@ -1,4 +1,4 @@
-import { simd } from "./generated/simd";
+import { relaxed, simd128 } from "./generated/simd";
 import { plainKernels } from "./plain-kernels";
 
 /** An index into `Kernels.numbers`. */
@@ -65,9 +65,14 @@ export function createKernels(size: number): Kernels {
   return simdKernels(size) ?? plainKernels(size);
 }
 
-/** undefined where there is no WebAssembly SIMD, or no room for the memory. */
-export function simdKernels(size: number): Kernels | undefined {
-  const code = compile();
+/** `relaxed` fuses multiplications and additions where the machine does: results differ in the last bits. */
+export type SimdBuild = "relaxed" | "simd128";
+
+const sources: Readonly<Record<SimdBuild, string>> = { relaxed, simd128 };
+
+/** On the given build, or the best the engine has; undefined where it has none, or no room for the memory. */
+export function simdKernels(size: number, build?: SimdBuild): Kernels | undefined {
+  const code = build ? compile(build) : (compile("relaxed") ?? compile("simd128"));
   if (!code) return undefined;
   try {
     const memory = new WebAssembly.Memory({ initial: Math.ceil((size * 8) / PAGE_BYTES) });
@@ -78,20 +83,23 @@ export function simdKernels(size: number): Kernels | undefined {
   }
 }
 
-let compiled: WebAssembly.Module | false | undefined;
+const compiled = new Map<SimdBuild, WebAssembly.Module | undefined>();
 
-/** Compiled once. The module is small enough for the synchronous way, also on a browser's main thread. */
-function compile(): WebAssembly.Module | false {
-  if (compiled !== undefined) return compiled;
+/** Compiled once. The modules are small enough for the synchronous way, also on a browser's main thread. */
+function compile(build: SimdBuild): WebAssembly.Module | undefined {
+  if (!compiled.has(build)) compiled.set(build, tryCompile(sources[build]));
+  return compiled.get(build);
+}
+
+function tryCompile(base64: string): WebAssembly.Module | undefined {
   try {
-    compiled = new WebAssembly.Module(
-      Uint8Array.from(atob(simd), (character) => character.charCodeAt(0)),
+    return new WebAssembly.Module(
+      Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)),
     );
   } catch {
-    // No WebAssembly at all, none with SIMD, or a page whose content security policy forbids it.
-    compiled = false;
+    // No WebAssembly at all, not these instructions, or a page whose content security policy forbids it.
+    return undefined;
   }
-  return compiled;
 }
 
 /** The module's functions take byte addresses; those beyond 2 GiB wrap to the same 32 bits. */

@@ -1,3 +1,5 @@
+import { madd } from "./madd";
+
 /** out[0 … n-1] += sum over r < count of coefficients[r] rows[r], the rows `stride` numbers apart. */
 export function addRows(
   out: usize,
@@ -20,12 +22,10 @@ export function addRows(
     const end = <usize>(n & ~1) * 8;
     let t: usize = 0;
     for (; t < end; t += 16) {
-      const low = f64x2.add(
-        f64x2.mul(f0, v128.load(rows + t)),
-        f64x2.mul(f1, v128.load(r1 + t)),
-      );
-      const high = f64x2.add(f64x2.mul(f2, v128.load(r2 + t)), f64x2.mul(f3, v128.load(r3 + t)));
-      v128.store(out + t, f64x2.add(v128.load(out + t), f64x2.add(low, high)));
+      let y = madd(v128.load(out + t), f0, v128.load(rows + t));
+      y = madd(y, f1, v128.load(r1 + t));
+      y = madd(y, f2, v128.load(r2 + t));
+      v128.store(out + t, madd(y, f3, v128.load(r3 + t)));
     }
     if (n & 1) {
       const low =
@@ -51,7 +51,7 @@ function addRow(out: usize, coefficient: f64, row: usize, n: i32): void {
   const end = <usize>(n & ~1) * 8;
   let t: usize = 0;
   for (; t < end; t += 16) {
-    v128.store(out + t, f64x2.add(v128.load(out + t), f64x2.mul(f, v128.load(row + t))));
+    v128.store(out + t, madd(v128.load(out + t), f, v128.load(row + t)));
   }
   if (n & 1) store<f64>(out + t, load<f64>(out + t) + coefficient * load<f64>(row + t));
 }
@@ -79,10 +79,10 @@ export function multiplyRows(
     let t: usize = 0;
     for (; t < end; t += 16) {
       const u = v128.load(x + t);
-      s0 = f64x2.add(s0, f64x2.mul(u, v128.load(rows + t)));
-      s1 = f64x2.add(s1, f64x2.mul(u, v128.load(r1 + t)));
-      s2 = f64x2.add(s2, f64x2.mul(u, v128.load(r2 + t)));
-      s3 = f64x2.add(s3, f64x2.mul(u, v128.load(r3 + t)));
+      s0 = madd(s0, u, v128.load(rows + t));
+      s1 = madd(s1, u, v128.load(r1 + t));
+      s2 = madd(s2, u, v128.load(r2 + t));
+      s3 = madd(s3, u, v128.load(r3 + t));
     }
     const rest = n & 1 ? load<f64>(x + t) : 0;
     store<f64>(out, sum(s0) + (n & 1 ? rest * load<f64>(rows + t) : 0));
@@ -104,8 +104,8 @@ export function dot(x: usize, y: usize, n: i32): f64 {
   let s1 = s0;
   let t: usize = 0;
   for (const end = <usize>(n & ~3) * 8; t < end; t += 32) {
-    s0 = f64x2.add(s0, f64x2.mul(v128.load(x + t), v128.load(y + t)));
-    s1 = f64x2.add(s1, f64x2.mul(v128.load(x + t, 16), v128.load(y + t, 16)));
+    s0 = madd(s0, v128.load(x + t), v128.load(y + t));
+    s1 = madd(s1, v128.load(x + t, 16), v128.load(y + t, 16));
   }
   let total = sum(f64x2.add(s0, s1));
   for (const end = <usize>n * 8; t < end; t += 8) total += load<f64>(x + t) * load<f64>(y + t);

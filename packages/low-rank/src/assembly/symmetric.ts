@@ -1,3 +1,4 @@
+import { madd } from "./madd";
 import { sum } from "./rows";
 
 /**
@@ -56,17 +57,17 @@ function strip(out: usize, a: usize, rowBytes: usize, u: usize, columns: i32): v
   for (let k = columns >> 1; k > 0; k--) {
     const y = v128.load(x);
     let m = v128.load(a0);
-    s0 = f64x2.add(s0, f64x2.mul(m, y));
-    let q = f64x2.add(v128.load(p), f64x2.mul(m, u0));
+    s0 = madd(s0, m, y);
+    let q = madd(v128.load(p), m, u0);
     m = v128.load(a1);
-    s1 = f64x2.add(s1, f64x2.mul(m, y));
-    q = f64x2.add(q, f64x2.mul(m, u1));
+    s1 = madd(s1, m, y);
+    q = madd(q, m, u1);
     m = v128.load(a2);
-    s2 = f64x2.add(s2, f64x2.mul(m, y));
-    q = f64x2.add(q, f64x2.mul(m, u2));
+    s2 = madd(s2, m, y);
+    q = madd(q, m, u2);
     m = v128.load(a3);
-    s3 = f64x2.add(s3, f64x2.mul(m, y));
-    v128.store(p, f64x2.add(q, f64x2.mul(m, u3)));
+    s3 = madd(s3, m, y);
+    v128.store(p, madd(q, m, u3));
     a0 += 16;
     a1 += 16;
     a2 += 16;
