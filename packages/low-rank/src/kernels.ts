@@ -60,9 +60,12 @@ export interface Kernels {
 
 const PAGE_BYTES = 65536;
 
+/** Below this size a WebAssembly memory takes longer to make than its kernels save. */
+const SIMD_FROM = 10_000;
+
 /** Kernels on `size` zeros of their own: SIMD where the engine has it and the room, plain ones elsewhere. */
 export function createKernels(size: number): Kernels {
-  return simdKernels(size) ?? plainKernels(size);
+  return (size < SIMD_FROM ? undefined : simdKernels(size)) ?? plainKernels(size);
 }
 
 /** `relaxed` fuses multiplications and additions where the machine does: results differ in the last bits. */

@@ -1,7 +1,6 @@
 import { createKernels } from "./kernels";
 import type { Kernels, Pointer } from "./kernels";
 import { addProduct, transposed, view } from "./matmul";
-import { plainKernels } from "./plain-kernels";
 import { makeReflector } from "./reflectors";
 import type { Reflectors } from "./reflectors";
 import { dot, scale } from "./vector";
@@ -17,9 +16,6 @@ export interface Tridiagonal {
 
 /** Rows reduced before the rest of the matrix is brought up to date, in one product. */
 const PANEL = 32;
-
-/** Below this size a WebAssembly memory takes longer to make than it saves. */
-const SIMD_FROM = 64;
 
 /** Memory of a reduction: the matrix `[n, n]` comes first. */
 export interface Workspace {
@@ -41,8 +37,7 @@ export function tridiagonalWorkspace(n: number): Workspace {
   const vAgain = w + PANEL * n;
   const product = vAgain + PANEL * n;
   const coefficients = product + n;
-  const size = coefficients + PANEL;
-  const kernels = n < SIMD_FROM ? plainKernels(size) : createKernels(size);
+  const kernels = createKernels(coefficients + PANEL);
   return { kernels, n, v, w, vAgain, product, coefficients };
 }
 
