@@ -42,11 +42,11 @@ test("i8: a scale per row", () => {
  * 0.19. Byte `i` is `31 i^2 + 7 i + 11` but for the binary16 numbers, which are 0x2137 + b and 0x2237 + b in block `b`.
  */
 test.each([
-  ["q8_0", 34, [0], [-1.0898208618164062, 1.21295166015625, 207.7900390625]],
-  ["q4_0", 18, [0], [-0.03055572509765625, -0.03057861328125, -5.7760009765625]],
-  ["q4_1", 20, [0, 2], [0.08343505859375, 0.05291748046875, 205.76653289794922]],
-  ["q4_k", 144, [0, 2], [2.5404510498046875, -0.412109375, 234565.33203125]],
-  ["q6_k", 210, [208], [20.62511444091797, -16.512451171875, -12562.101928710938]],
+  ["q8_0", 34, [0], [-1.08982086, 1.21295166, 207.790039]],
+  ["q4_0", 18, [0], [-0.0305557251, -0.0305786133, -5.77600098]],
+  ["q4_1", 20, [0, 2], [0.0834350586, 0.0529174805, 205.766533]],
+  ["q4_k", 144, [0, 2], [2.54045105, -0.412109375, 234565.332]],
+  ["q6_k", 210, [208], [20.6251144, -16.5124512, -12562.1019]],
 ] as const)("%s is read as by gguf", (storage, size, places, [first, last, sum]) => {
   const bytes = Uint8Array.from({ length: 2 * size }, (_, i) => 31 * i * i + 7 * i + 11);
   for (const block of [0, 1]) {
@@ -57,6 +57,7 @@ test.each([
   const columns = 2 * blockNumbers(storage);
   expect(rowBytes(storage, columns)).toBe(2 * size);
   const values = decodeRows(bytes, storage, columns);
-  expect([values[0], values.at(-1)]).toEqual([first, last]);
-  expect(values.reduce((total, value, i) => total + (i + 1) * value, 0)).toBeCloseTo(sum, 8);
+  expect(values[0]! / first).toBeCloseTo(1, 7);
+  expect(values.at(-1)! / last).toBeCloseTo(1, 7);
+  expect(values.reduce((total, value, i) => total + (i + 1) * value, 0) / sum).toBeCloseTo(1, 8);
 });

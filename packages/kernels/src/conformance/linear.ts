@@ -161,7 +161,7 @@ export function linearTests(subject: Subject): void {
       const x = new Float32Array(width).fill(1);
       x[width - 1] = NaN;
       const y = await device.read(device.linear(device.tensor(x, [1, width]), weight));
-      expect([...y]).toEqual(new Array(9).fill(NaN));
+      expect([...y]).toEqual(Array.from({ length: 9 }, () => NaN));
     }
   });
 
