@@ -8,6 +8,8 @@ import asc from "assemblyscript/asc";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const target = join(root, "src/generated/simd.ts");
 
+/** Some browsers refuse to compile more than this synchronously on their main thread. */
+const MOST_BYTES = 4096;
 const builds = { simd128: "", relaxed: "--enable relaxed-simd" };
 
 let text = "/** Compiled from src/assembly by scripts/build-assembly.mjs. */\n";
@@ -31,6 +33,8 @@ async function compile(features) {
     process.stderr.write(stderr.toString());
     process.exit(1);
   }
+  if (bytes.length > MOST_BYTES)
+    throw new Error(`${bytes.length} bytes are too many to compile at once`);
   return bytes;
 }
 
