@@ -72,7 +72,10 @@ export interface Device {
    */
   rope(x: Tensor, table: RopeTable, positions: Int32Array): Tensor;
 
-  /** Writes row `t` of `rows [tokens, width]` to row `slots[t]` of the pool, where slot = `page * pageTokens + offset`. */
+  /**
+   * Writes row `t` of `rows [tokens, width]` to row `slots[t]` of the pool, where slot = `page * pageTokens + offset`,
+   * rounded to the pool's storage. Of rows for one slot the last stays.
+   */
   writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void;
 
   /** Reads rows of a pool back: `[slots.length, width]`. */
@@ -132,14 +135,24 @@ export type WeightStorage =
 /** One plane of a paged cache: keys, values, latents or rotated keys of one layer. */
 export interface PagePool extends PageLayout {
   readonly kind: "page-pool";
+  readonly storage: CacheStorage;
 }
 
-/** Size of a page pool: `pages * pageTokens` rows of `width` float32 numbers. */
+/** Size of a page pool: `pages * pageTokens` rows of `width` numbers. */
 export interface PageLayout {
   readonly pages: number;
   readonly pageTokens: number;
+  /** At most 16384 unless `storage` is `f32`. */
   readonly width: number;
+  /** How rows are kept. Default `f32`. */
+  readonly storage?: CacheStorage | undefined;
 }
+
+/**
+ * Formats of cached rows. What is written is rounded to the nearest number of the format, of two to the even one; what is
+ * read is float32 again. `i8` keeps a float32 scale per row, `max |x| / 127`, and a signed byte per number.
+ */
+export type CacheStorage = "f32" | "f16" | "bf16" | "i8";
 
 export type Activation = "silu" | "gelu-tanh";
 

@@ -1,4 +1,5 @@
 import type { PageLayout, PagePool, Shape, Tensor, Weight, WeightStorage } from "./device";
+import { cacheStorageOf } from "./cache-storage";
 import { KernelsError } from "./errors";
 
 /** The handles a device gives out carry shapes only; the device finds its own data of them in a `Registry`. */
@@ -10,8 +11,11 @@ export const makeWeight = (shape: Shape, storage: WeightStorage): Weight =>
   Object.freeze({ kind: "weight", shape: Object.freeze([shape[0], shape[1]] as const), storage });
 
 /** See `makeTensor`. */
-export const makePagePool = ({ pages, pageTokens, width }: PageLayout): PagePool =>
-  Object.freeze({ kind: "page-pool", pages, pageTokens, width });
+export const makePagePool = (layout: PageLayout): PagePool => {
+  const { pages, pageTokens, width } = layout;
+  const storage = cacheStorageOf(layout);
+  return Object.freeze({ kind: "page-pool", pages, pageTokens, width, storage });
+};
 
 /** What a device keeps for each of its live handles of one kind. */
 export class Registry<Handle extends Tensor | Weight | PagePool, Data> {

@@ -1,3 +1,4 @@
+import { CACHE_F32, cacheRowBytes, loadRows } from "./cache";
 import { exp4 } from "./exp";
 import { mix1, mix4 } from "./mix";
 import { scoreTile1x4, scoreTile2x4 } from "./scores";
@@ -10,11 +11,16 @@ export const RUN: i32 = 128;
 /** Fewer rows where they are wide, so that all groups of heads find them in the second-level cache (256 KB). */
 const RUN_NUMBERS: i32 = 65536;
 
+/** Numbers of each plane that are converted per step if rows are not float32: 64 KB. */
+const CONVERTED: i32 = 16384;
+
 /** Below every logit; its exponential is exactly 0. */
 const MASKED: f32 = -3e38;
 
+const SCORE_BYTES: usize = <usize>ROWS * RUN * 4;
+
 /** Bytes that `attend` needs at `workspace`. */
-export const ATTENTION_BYTES: usize = <usize>ROWS * RUN * 4;
+export const ATTENTION_BYTES: usize = SCORE_BYTES + 3 * <usize>CONVERTED * 4 + 64;
 
 /**
  * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, run of consecutive
@@ -24,7 +30,12 @@ export function attend(task: Task, workspace: usize): void {
   const sliceHeads = min(ROWS, task.groupHeads);
   const blockTokens = ROWS / sliceHeads;
   const widest = max(task.strideA, max(task.strideB, task.valueStride));
-  const mostRows = max(8, min(RUN, RUN_NUMBERS / widest));
+  const inPlace = task.storageA == CACHE_F32 && task.storageB == CACHE_F32 && task.valueStorage == CACHE_F32;
+  const mostRows = inPlace ? max(8, min(RUN, RUN_NUMBERS / widest)) : min(RUN, CONVERTED / widest);
+  const scratchA = workspace + SCORE_BYTES;
+  const scratchB = scratchA + <usize>CONVERTED * 4;
+  const scratchValues = scratchB + <usize>CONVERTED * 4;
+  const oneLatent = task.values == task.keysA && task.valueStride == task.strideA && task.widthA > 0;
   for (let token = 0; token < task.tokens; token += blockTokens) {
     const tokens = min(blockTokens, task.tokens - token);
     const first = task.position + token;
@@ -32,11 +43,17 @@ export function attend(task: Task, workspace: usize): void {
     let n = max(task.keyStart, first - task.window + 1);
     while (n < end) {
       const count = runLength(task, n, min(mostRows, end - n));
+      const slot = slotOf(task, n);
+      const keysA = task.widthA ? rowsAt(task.keysA, task.storageA, task.strideA, slot, count, scratchA) : 0;
+      const keysB = task.widthB ? rowsAt(task.keysB, task.storageB, task.strideB, slot, count, scratchB) : 0;
+      const values = oneLatent
+        ? keysA
+        : rowsAt(task.values, task.valueStorage, task.valueStride, slot, count, scratchValues);
       for (let group = 0; group < task.groups; group++) {
         for (let head = 0; head < task.groupHeads; head += sliceHeads) {
           const heads = min(sliceHeads, task.groupHeads - head);
           const firstHead = group * task.groupHeads + head;
-          attendRun(task, group, firstHead, heads, token, tokens, n, count, workspace);
+          attendRun(task, keysA, keysB, values, group, firstHead, heads, token, tokens, n, count, workspace);
         }
       }
       n += count;
@@ -44,9 +61,24 @@ export function attend(task: Task, workspace: usize): void {
   }
 }
 
-/** A block of query tokens and some heads of one group meet `count` cached rows from position `n` on. */
+/** Address of `count` rows of a plane as float32: where they lie, or converted at `scratch`. */
+@inline
+function rowsAt(plane: usize, storage: i32, width: i32, slot: i32, count: i32, scratch: usize): usize {
+  const rows = plane + <usize>slot * cacheRowBytes(storage, width);
+  if (storage == CACHE_F32) return rows;
+  loadRows(scratch, rows, storage, width, count);
+  return scratch;
+}
+
+/**
+ * A block of query tokens and some heads of one group meet `count` cached rows from position `n` on, which lie at
+ * `rowsA`, `rowsB` and `rowsV`.
+ */
 function attendRun(
   task: Task,
+  rowsA: usize,
+  rowsB: usize,
+  rowsV: usize,
   group: i32,
   firstHead: i32,
   heads: i32,
@@ -56,22 +88,18 @@ function attendRun(
   count: i32,
   scores: usize,
 ): void {
-  const slot = <usize>slotOf(task, n);
   const rows = tokens * heads;
   const firstRow = (task.firstToken + token) * task.heads + firstHead;
   if (task.widthA) {
-    const keys =
-      task.keysA + (slot * task.strideA + <usize>(group / task.keyShare) * task.keyStep) * 4;
+    const keys = rowsA + <usize>(group / task.keyShare) * task.keyStep * 4;
     score(task, task.queryA, task.widthA, keys, task.strideA, firstRow, heads, rows, count, scores, false);
   }
   if (task.widthB) {
-    const keys = task.keysB + slot * task.strideB * 4;
     const add = task.widthA > 0;
-    score(task, task.queryB, task.widthB, keys, task.strideB, firstRow, heads, rows, count, scores, add);
+    score(task, task.queryB, task.widthB, rowsB, task.strideB, firstRow, heads, rows, count, scores, add);
   }
   weigh(task, firstRow, heads, rows, task.position + token, n, count, scores);
-  const values =
-    task.values + (slot * task.valueStride + <usize>(group / task.valueShare) * task.valueStep) * 4;
+  const values = rowsV + <usize>(group / task.valueShare) * task.valueStep * 4;
   mix(task, firstRow, heads, rows, count, values, scores);
 }
 

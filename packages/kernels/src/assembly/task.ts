@@ -10,7 +10,7 @@
  */
 @unmanaged
 export class Task {
-  /** Logits are the sum of two products; a width of 0 leaves one out. Strides are numbers between rows of one plane. */
+  /** Logits are the sum of two products; a width of 0 leaves one out. Strides are numbers per row of a plane. */
   queryA: usize;
   keysA: usize;
   widthA: i32;
@@ -46,4 +46,8 @@ export class Task {
   keyStart: i32;
   keyEnd: i32;
   scale: f32;
+  /** Formats of the rows of each plane (`cache.ts`). */
+  storageA: i32;
+  storageB: i32;
+  valueStorage: i32;
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Device } from "../device";
 import type { Subject } from "./expectations";
+import { cacheTests } from "./caches";
 import { errorTests } from "./errors";
 import { expertTests } from "./experts";
 import { groupedAttentionTests } from "./grouped-attention";
@@ -44,6 +45,7 @@ export function conformance(
     describe("memory", () => memoryTests(subject, makeDevice));
     describe("linear and embedding", () => linearTests(subject));
     describe("norm, activation, rotation", () => pointwiseTests(subject));
+    describe("storages of caches", () => cacheTests(subject));
     describe("grouped attention", () => groupedAttentionTests(subject));
     describe("latent attention", () => latentAttentionTests(subject));
     describe("mixture of experts", () => expertTests(subject));

@@ -1,19 +1,13 @@
 import type { AttentionSequence } from "../device";
+import { floatPlane, type CachePlane } from "./cache-rows";
 import { ranges, type Call, type Pointer } from "./kernels";
 import { placeIntegers, type Runtime } from "./runtime";
 
-/** One term of the logits: queries `[tokens * heads, width]` and rows of keys `stride` numbers apart. */
+/** One term of the logits: queries `[tokens * heads, width]` and rows of keys. */
 export interface LogitPart {
   readonly query: Pointer;
-  readonly keys: Pointer;
+  readonly keys: CachePlane;
   readonly width: number;
-  readonly stride: number;
-}
-
-/** Where values begin, and the numbers between their rows. */
-export interface ValueRows {
-  readonly values: Pointer;
-  readonly stride: number;
 }
 
 /**
@@ -45,7 +39,7 @@ export interface AttentionSizes {
   readonly window: number | undefined;
 }
 
-const TASK_BYTES = 31 * 4;
+const TASK_BYTES = 34 * 4;
 const NO_WINDOW = 2 ** 31 - 1;
 /** Below every logit; as in `assembly/attention.ts`. */
 const LOWEST = -3e38;
@@ -96,7 +90,7 @@ export class AttentionState {
   visit(
     visits: readonly { readonly sequence: AttentionSequence; readonly range: KeyRange }[],
     parts: readonly LogitPart[],
-    values: ValueRows,
+    values: CachePlane,
     sharing: Sharing,
   ): void {
     const tasks = visits.flatMap(({ sequence, range }) =>
@@ -156,7 +150,7 @@ export class AttentionState {
     range: KeyRange,
     piece: number,
     [a = NONE, b = NONE]: readonly LogitPart[],
-    { values, stride }: ValueRows,
+    values: CachePlane,
     { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
   ): Int32Array {
     const { heads, scale, window } = this.#sizes;
@@ -166,23 +160,25 @@ export class AttentionState {
     const states = piece * this.#rows;
     const fields = Int32Array.from(
       [
-        [a.query, a.keys, a.width, a.stride],
-        [b.query, b.keys, b.width, b.stride],
-        [values, stride, this.#valueWidth, this.#output + 4 * states * this.#valueWidth],
+        [a.query, a.keys.pointer, a.width, a.keys.width],
+        [b.query, b.keys.pointer, b.width, b.keys.width],
+        [values.pointer, values.width, this.#valueWidth],
+        [this.#output + 4 * states * this.#valueWidth],
         [this.#largest + 4 * states, this.#sum + 4 * states],
         [heads, groups, groupHeads],
         [groups / keyHeads, keyWidth, groups / valueHeads, valueWidth],
         [queryStart + firstQuery, queries, length - queryCount + firstQuery],
         [window ?? NO_WINDOW],
         [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
+        [a.keys.storage, b.keys.storage, values.storage],
       ].flat(),
     );
-    new Float32Array(fields.buffer)[fields.length - 1] = scale;
+    new Float32Array(fields.buffer)[fields.length - 4] = scale;
     return fields;
   }
 }
 
-const NONE: LogitPart = { query: 0, keys: 0, width: 0, stride: 0 };
+const NONE: LogitPart = { query: 0, keys: floatPlane(0, 0), width: 0 };
 
 /** First position that any query of a sequence sees. */
 export function firstSeen(

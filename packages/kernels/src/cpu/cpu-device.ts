@@ -34,6 +34,14 @@ import {
   checkWritePages,
   checkWriteRows,
 } from "../validate";
+import {
+  cachePlane,
+  cacheRowBytes,
+  floatPlane,
+  readRows,
+  writeRows,
+  type CachePlane,
+} from "./cache-rows";
 import { mixtureOfExperts } from "./experts";
 import { groupedAttention } from "./grouped-attention";
 import type { Call, Pointer } from "./kernels";
@@ -92,7 +100,7 @@ class WasmDevice implements CpuDevice {
   readonly simd: SimdBuild;
   readonly #tensors = new Registry<Tensor, Pointer>();
   readonly #weights = new Registry<Weight, PackedWeight>();
-  readonly #pools = new Registry<PagePool, Pointer>();
+  readonly #pools = new Registry<PagePool, CachePlane>();
   readonly #scopes = new ScopeStack((tensor) => this.#free(tensor));
   #live: Runtime | undefined;
 
@@ -125,9 +133,10 @@ class WasmDevice implements CpuDevice {
 
   pagePool(layout: PageLayout): PagePool {
     checkPageLayout(layout);
-    const { pages, pageTokens, width } = layout;
-    const pointer = this.#runtime.memory.allocateZeros(4 * pages * pageTokens * width);
-    return this.#pools.add(makePagePool(layout), pointer);
+    const pool = makePagePool(layout);
+    const { pages, pageTokens, width, storage } = pool;
+    const bytes = pages * pageTokens * cacheRowBytes(storage, width);
+    return this.#pools.add(pool, cachePlane(this.#runtime.memory.allocateZeros(bytes), pool));
   }
 
   async read(tensor: Tensor): Promise<Float32Array> {
@@ -143,7 +152,7 @@ class WasmDevice implements CpuDevice {
   release(resource: Tensor | Weight | PagePool): void {
     if (resource.kind === "weight") this.#weights.release(resource).free();
     else if (resource.kind === "page-pool") {
-      this.#runtime.memory.free(this.#pools.release(resource));
+      this.#runtime.memory.free(this.#pools.release(resource).pointer);
     } else {
       this.#free(resource);
       this.#scopes.forget(resource);
@@ -190,7 +199,9 @@ class WasmDevice implements CpuDevice {
 
   gatherRows(x: Tensor, rows: Int32Array): Tensor {
     checkGatherRows(x, rows);
-    return this.#takeRows(this.#tensors.get(x), x.shape[1], rows);
+    const columns = x.shape[1];
+    const plane = floatPlane(this.#tensors.get(x), columns);
+    return this.#result([rows.length, columns], (y) => readRows(this.#runtime, plane, rows, y));
   }
 
   rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
@@ -233,18 +244,15 @@ class WasmDevice implements CpuDevice {
   writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
     checkWritePages(pool, rows, slots);
     const plane = this.#pools.get(pool);
-    const from = this.#tensors.get(rows);
-    const rowBytes = 4 * pool.width;
-    const { bytes } = this.#runtime.memory;
-    slots.forEach((slot, t) => {
-      const row = from + t * rowBytes;
-      bytes.copyWithin(plane + slot * rowBytes, row, row + rowBytes);
-    });
+    writeRows(this.#runtime, plane, this.#tensors.get(rows), slots);
   }
 
   readPages(pool: PagePool, slots: Int32Array): Tensor {
     checkReadPages(pool, slots);
-    return this.#takeRows(this.#pools.get(pool), pool.width, slots);
+    const plane = this.#pools.get(pool);
+    return this.#result([slots.length, pool.width], (y) =>
+      readRows(this.#runtime, plane, slots, y),
+    );
   }
 
   groupedAttention(input: GroupedAttention): Tensor {
@@ -266,7 +274,7 @@ class WasmDevice implements CpuDevice {
       queryNope: queryNope ? this.#tensors.get(queryNope) : 0,
       queryRope: queryRope ? this.#tensors.get(queryRope) : 0,
       latents: this.#pools.get(latents),
-      ropeKeys: ropeKeys ? this.#pools.get(ropeKeys) : 0,
+      ropeKeys: ropeKeys && this.#pools.get(ropeKeys),
       keyUp: keyUp && this.#weights.get(keyUp),
       valueUp: valueUp && this.#weights.get(valueUp),
     };
@@ -315,17 +323,6 @@ class WasmDevice implements CpuDevice {
     const tensor = this.#tensors.add(makeTensor(shape), pointer);
     this.#scopes.made(tensor);
     return tensor;
-  }
-
-  #takeRows(from: Pointer, columns: number, rows: Int32Array): Tensor {
-    const rowBytes = 4 * columns;
-    return this.#result([rows.length, columns], (y) => {
-      const { bytes } = this.#runtime.memory;
-      rows.forEach((row, t) => {
-        const source = from + row * rowBytes;
-        bytes.copyWithin(y + t * rowBytes, source, source + rowBytes);
-      });
-    });
   }
 
   #free(tensor: Tensor): void {

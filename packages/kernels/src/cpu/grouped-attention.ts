@@ -1,6 +1,7 @@
 import type { AttentionSequence, GroupedAttention } from "../device";
 import type { GroupedSizes } from "../validate";
 import { AttentionState, firstSeen, type KeyRange } from "./attention-state";
+import type { CachePlane } from "./cache-rows";
 import type { Pointer } from "./kernels";
 import { placeIntegers, type Runtime } from "./runtime";
 
@@ -9,13 +10,12 @@ export function groupedAttention(
   runtime: Runtime,
   input: GroupedAttention,
   sizes: GroupedSizes,
-  pointers: { readonly query: Pointer; readonly keys: Pointer; readonly values: Pointer },
+  pointers: { readonly query: Pointer; readonly keys: CachePlane; readonly values: CachePlane },
   to: Pointer,
 ): void {
-  const { heads, kvHeads, keys, values, sequences, scale, window } = input;
+  const { heads, kvHeads, keys, sequences, scale, window } = input;
   const { tokens, headDim, valueDim } = sizes;
-  const part = { query: pointers.query, keys: pointers.keys, width: headDim, stride: keys.width };
-  const rows = { values: pointers.values, stride: values.width };
+  const part = { query: pointers.query, keys: pointers.keys, width: headDim };
   const sharing = {
     keyHeads: kvHeads,
     keyWidth: headDim,
@@ -28,7 +28,7 @@ export function groupedAttention(
       sequence,
       range: pagedRange(runtime, sequence, window, keys.pageTokens, allocate),
     }));
-    state.visit(visits, [part], rows, sharing);
+    state.visit(visits, [part], pointers.values, sharing);
     state.normalise(to);
   });
 }

@@ -10,10 +10,12 @@ export const KERNEL_NAMES = [
   "gatedActivation",
   "joinStates",
   "linear",
+  "loadRows",
   "packRows",
   "repack",
   "rmsNorm",
   "rope",
+  "storeRows",
   "unpackRow",
 ] as const;
 

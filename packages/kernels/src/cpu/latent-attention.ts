@@ -2,7 +2,8 @@ import type { AttentionSequence, LatentAttention } from "../device";
 import type { LatentSizes } from "../validate";
 import { AttentionState, firstSeen, type LogitPart } from "./attention-state";
 import { pagedRange } from "./grouped-attention";
-import type { Pointer } from "./kernels";
+import { floatPlane, loadCalls, type CachePlane } from "./cache-rows";
+import type { Call as KernelCall, Pointer } from "./kernels";
 import { multiply, productCalls } from "./multiply";
 import type { PackedWeight, Panels } from "./packed-weight";
 import { placeIntegers, type Runtime } from "./runtime";
@@ -11,8 +12,8 @@ import { placeIntegers, type Runtime } from "./runtime";
 export interface LatentPointers {
   readonly queryNope: Pointer;
   readonly queryRope: Pointer;
-  readonly latents: Pointer;
-  readonly ropeKeys: Pointer;
+  readonly latents: CachePlane;
+  readonly ropeKeys: CachePlane | undefined;
   readonly keyUp: PackedWeight | undefined;
   readonly valueUp: PackedWeight | undefined;
 }
@@ -99,11 +100,11 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
         perHead(runtime, blocks, { tokens, heads }, query, nopeDim, absorbed, rank);
         query = absorbed;
       }
-      parts.push({ query, keys: pointers.latents, width: rank, stride: rank });
+      parts.push({ query, keys: pointers.latents, width: rank });
     }
-    if (ropeDim > 0) {
+    if (pointers.ropeKeys) {
       const query = pointers.queryRope + 4 * first * heads * ropeDim;
-      parts.push({ query, keys: pointers.ropeKeys, width: ropeDim, stride: ropeDim });
+      parts.push({ query, keys: pointers.ropeKeys, width: ropeDim });
     }
 
     const state = new AttentionState(
@@ -111,13 +112,12 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
       { tokens, heads, scale, window, valueDim: rank },
       allocate,
     );
-    const rows = { values: pointers.latents, stride: rank };
     const shared = { keyHeads: 1, keyWidth: rank, valueHeads: 1, valueWidth: rank };
     const visits = sequences.map((sequence) => ({
       sequence: { ...sequence, queryStart: sequence.queryStart - first },
       range: pagedRange(runtime, sequence, window, latents.pageTokens, allocate),
     }));
-    state.visit(visits, parts, rows, shared);
+    state.visit(visits, parts, pointers.latents, shared);
 
     const to = call.to + 4 * first * heads * valueDim;
     if (!pointers.valueUp) return state.normalise(to);
@@ -184,19 +184,19 @@ function attendExpanded(call: Call, sequence: AttentionSequence): void {
     const parts: LogitPart[] = [];
     if (nopeDim > 0) {
       const query = pointers.queryNope + 4 * queryStart * heads * nopeDim;
-      const stride = pointers.keyUp?.outputs ?? rank;
-      parts.push({ query, keys: block.keys, width: nopeDim, stride });
+      const keys = floatPlane(block.keys, pointers.keyUp?.outputs ?? rank);
+      parts.push({ query, keys, width: nopeDim });
     }
     if (ropeDim > 0) {
       const query = pointers.queryRope + 4 * queryStart * heads * ropeDim;
-      parts.push({ query, keys: block.ropeKeys, width: ropeDim, stride: ropeDim });
+      parts.push({ query, keys: floatPlane(block.ropeKeys, ropeDim), width: ropeDim });
     }
-    const rows = { values: block.values, stride: pointers.valueUp?.outputs ?? rank };
+    const values = floatPlane(block.values, pointers.valueUp?.outputs ?? rank);
     for (let start = firstSeen(sequence, window); start < length; start += EXPANDED_ROWS) {
       const end = Math.min(length, start + EXPANDED_ROWS);
       restore(call, block, sequence, start, end);
       const range = { pages: block.page, pageTokens: EXPANDED_ROWS, base: start, start, end };
-      state.visit([{ sequence: local, range }], parts, rows, sharing);
+      state.visit([{ sequence: local, range }], parts, values, sharing);
     }
     state.normalise(call.to + 4 * queryStart * heads * valueDim);
   });
@@ -235,26 +235,21 @@ function restore(
 ): void {
   const { pageTokens } = input.latents;
   const { kvLoraRank, ropeDim } = sizes;
-  const { bytes } = runtime.memory;
-  const copy = (
-    from: Pointer,
-    to: Pointer,
-    width: number,
-    slot: number,
-    row: number,
-    n: number,
-  ) => {
-    const source = from + 4 * slot * width;
-    bytes.copyWithin(to + 4 * row * width, source, source + 4 * n * width);
-  };
+  const calls: KernelCall[] = [];
   for (let n = start; n < end;) {
     const offset = n % pageTokens;
     const rows = Math.min(pageTokens - offset, end - n);
     const slot = pages[Math.floor(n / pageTokens)]! * pageTokens + offset;
-    copy(pointers.latents, block.latents, kvLoraRank, slot, n - start, rows);
-    if (ropeDim > 0) copy(pointers.ropeKeys, block.ropeKeys, ropeDim, slot, n - start, rows);
+    const at = n - start;
+    const latentRows = block.latents + 4 * at * kvLoraRank;
+    calls.push(...loadCalls(runtime, pointers.latents, slot, rows, latentRows));
+    if (pointers.ropeKeys) {
+      const ropeRows = block.ropeKeys + 4 * at * ropeDim;
+      calls.push(...loadCalls(runtime, pointers.ropeKeys, slot, rows, ropeRows));
+    }
     n += rows;
   }
+  runtime.run(calls);
   const x = { pointer: block.latents, tokens: end - start };
   if (pointers.keyUp) multiply(runtime, pointers.keyUp, x, { pointer: block.keys });
   if (pointers.valueUp) multiply(runtime, pointers.valueUp, x, { pointer: block.values });

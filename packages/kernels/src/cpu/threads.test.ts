@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { randomTensor, randomWeight } from "../conformance/expectations";
 import { Random } from "../conformance/random";
-import type { AttentionSequence, Device, Tensor } from "../device";
+import type { AttentionSequence, CacheStorage, Device, Tensor, WeightStorage } from "../device";
 import { ropeTable } from "../rope-table";
 import { cpuDevice } from "./cpu-device";
 import { ranges } from "./kernels";
@@ -15,6 +15,11 @@ const operations: Readonly<Record<string, (device: Device) => Tensor>> = {
   "linear, a few rows": (device) => linear(device, [5, 300, 1001]),
   "linear, many rows": (device) => linear(device, [205, 290, 65]),
   "linear, bf16": (device) => linear(device, [1, 577, 1001], "bf16"),
+  "linear, f16": (device) => linear(device, [1, 577, 1001], "f16"),
+  "linear, i8": (device) => linear(device, [1, 577, 1001], "i8"),
+  "linear, i8, many rows": (device) => linear(device, [150, 577, 101], "i8"),
+  "linear, q4_k": (device) => linear(device, [2, 512, 1001], "q4_k"),
+  "linear, q6_k": (device) => linear(device, [1, 512, 1001], "q6_k"),
   add: (device) => device.add(random(device, 1, [201, 301]), random(device, 2, [201, 301])),
   rmsNorm: (device) =>
     device.rmsNorm(random(device, 1, [201, 301]), random(device, 2, [1, 301]), 1e-6),
@@ -32,6 +37,7 @@ const operations: Readonly<Record<string, (device: Device) => Tensor>> = {
       device,
       [300, 7, 400, 200, 1, 350].map((length, i) => sequence(i, 1, length)),
     ),
+  "grouped attention, i8": (device) => grouped(device, [sequence(0, 1, 500)], undefined, "i8"),
   "grouped attention, window": (device) => grouped(device, [sequence(0, 1, 500)], 130),
   "latent attention, absorbed decode": (device) => latent(device, sequence(0, 1, 500), "absorbed"),
   "latent attention, expanded decode": (device) => latent(device, sequence(0, 1, 500), "expanded"),
@@ -65,7 +71,7 @@ function random(device: Device, seed: number, shape: readonly [number, number]):
 function linear(
   device: Device,
   [tokens, inputs, outputs]: readonly [number, number, number],
-  storage: "f32" | "bf16" = "f32",
+  storage: WeightStorage = "f32",
 ): Tensor {
   const { weight } = randomWeight(device, new Random(1), [outputs, inputs], storage);
   return device.linear(
@@ -80,19 +86,24 @@ function sequence(queryStart: number, queryCount: number, length: number): Atten
   return { queryStart, queryCount, length, pages };
 }
 
-function pool(device: Device, seed: number, width: number) {
-  const plane = device.pagePool({ pages: 32, pageTokens: 16, width });
+function pool(device: Device, seed: number, width: number, storage: CacheStorage = "f32") {
+  const plane = device.pagePool({ pages: 32, pageTokens: 16, width, storage });
   const slots = Int32Array.from({ length: 512 }, (_, i) => i);
   device.writePages(plane, random(device, seed, [512, width]), slots);
   return plane;
 }
 
-function grouped(device: Device, sequences: AttentionSequence[], window?: number): Tensor {
+function grouped(
+  device: Device,
+  sequences: AttentionSequence[],
+  window?: number,
+  storage: CacheStorage = "f32",
+): Tensor {
   const tokens = sequences.reduce((sum, { queryCount }) => sum + queryCount, 0);
   return device.groupedAttention({
     query: random(device, 1, [tokens, 9 * 32]),
-    keys: pool(device, 2, 3 * 32),
-    values: pool(device, 3, 3 * 20),
+    keys: pool(device, 2, 3 * 32, storage),
+    values: pool(device, 3, 3 * 20, storage),
     heads: 9,
     kvHeads: 3,
     scale: 0.2,

@@ -12,6 +12,7 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
+import { roundRow } from "../cache-storage";
 import { KernelsError } from "../errors";
 import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
 import { decodeRows } from "../storage";
@@ -180,7 +181,8 @@ class ReferenceDevice implements Device {
     const plane = this.#pools.get(pool);
     const values = this.#tensors.get(rows);
     slots.forEach((slot, t) => {
-      plane.set(values.subarray(t * width, (t + 1) * width), slot * width);
+      const row = values.subarray(t * width, (t + 1) * width);
+      plane.set(roundRow(row, pool.storage), slot * width);
     });
   }
 

@@ -9,6 +9,7 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
+import { cacheStorageOf, cacheStorages, WIDEST_CONVERTED_ROW } from "../cache-storage";
 import { rowBytes } from "../storage";
 import {
   ensure,
@@ -58,11 +59,26 @@ export function checkWriteRows(weight: Weight, first: number, bytes: Uint8Array)
   return rows;
 }
 
-/** For `Device.pagePool`. Throws `InvalidArgument`. */
+/** For `Device.pagePool`. Throws `InvalidArgument`, `UnsupportedStorage`. */
 export function checkPageLayout(layout: PageLayout): void {
   ensureCount("pages", layout.pages);
   ensureCount("pageTokens", layout.pageTokens);
   ensureCount("width", layout.width);
+  const storage = cacheStorageOf(layout);
+  ensure(
+    cacheStorages.includes(storage),
+    "UnsupportedStorage",
+    () =>
+      `Caches of storage "${String(storage)}" are not supported; use ${cacheStorages.join(", ")}.`,
+    { storage },
+  );
+  ensure(
+    storage === "f32" || layout.width <= WIDEST_CONVERTED_ROW,
+    "InvalidArgument",
+    () =>
+      `Rows of ${storage} may have ${WIDEST_CONVERTED_ROW} numbers, not ${layout.width}; use f32.`,
+    { storage, width: layout.width },
+  );
 }
 
 // Operations ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,162 @@
+import { expect, test } from "vitest";
+import { cacheStorages, roundRow } from "../cache-storage";
+import type { AttentionSequence, CacheStorage, PagePool } from "../device";
+import { expectClose, expectCode, randomTensor, randomWeight, type Subject } from "./expectations";
+import { Random } from "./random";
+
+/** What one row of a cache holds. */
+const known: Readonly<Record<CacheStorage, readonly [number[], number[]]>> = {
+  f32: [
+    [0.1, -3],
+    [Math.fround(0.1), -3],
+  ],
+  // 10 bits of fraction, subnormals in steps of 2^-24, ties to even, infinity from 65520 on.
+  f16: [
+    [1 + 2 ** -11, 1 + 3 * 2 ** -11, -(2 ** -24), 1.5 * 2 ** -24, 65519, -65520, 0.1],
+    [1, 1 + 2 ** -9, -(2 ** -24), 2 ** -23, 65504, -Infinity, 0.0999755859375],
+  ],
+  // 7 bits of fraction.
+  bf16: [
+    [1 + 2 ** -8, 1 + 3 * 2 ** -8, -(2 ** -130), 65536 * (1 + 2 ** -9), 0.1],
+    [1, 1 + 2 ** -6, -(2 ** -130), 65536, 0.10009765625],
+  ],
+  // Whole multiples of the largest over 127: here 0.5.
+  i8: [
+    [63.5, -63.5, 0.25, 0.75, -0.7, 0.2, 0],
+    [63.5, -63.5, 0, 1, -0.5, 0, 0],
+  ],
+};
+
+export function cacheTests(subject: Subject): void {
+  test.each(cacheStorages)("%s rows: known answers", async (storage) => {
+    const { device } = subject;
+    const [values, expected] = known[storage];
+    const pool = device.pagePool({ pages: 1, pageTokens: 2, width: values.length, storage });
+    expect(pool.storage).toBe(storage);
+    const rows = device.tensor(Float32Array.from(values), [1, values.length]);
+    device.writePages(pool, rows, Int32Array.of(1));
+    const read = await device.read(device.readPages(pool, Int32Array.of(1, 0)));
+    expect([...read]).toEqual([...expected, ...expected.map(() => 0)]);
+  });
+
+  test.each(cacheStorages)("%s rows: every number is the nearest", async (storage) => {
+    const { device } = subject;
+    for (const width of [1, 3, 16, 65]) {
+      const pool = device.pagePool({ pages: 5, pageTokens: 8, width, storage });
+      const slots = Int32Array.from(new Random(width).permutation(40));
+      const { tensor, values } = randomTensor(device, new Random(20), [40, width], 0.3);
+      device.writePages(pool, tensor, slots);
+      const read = await device.read(device.readPages(pool, slots));
+      for (let t = 0; t < 40; t++) {
+        const part = [t * width, (t + 1) * width] as const;
+        expect(read.slice(...part)).toEqual(roundRow(values.slice(...part), storage));
+      }
+      device.release(pool);
+    }
+  });
+
+  test("not a number stays visible", async () => {
+    const { device } = subject;
+    for (const storage of cacheStorages) {
+      for (const bad of [NaN, Infinity]) {
+        const pool = device.pagePool({ pages: 1, pageTokens: 1, width: 9, storage });
+        const row = Float32Array.of(0, 1, 2, 3, bad, 5, 6, 7, 8);
+        device.writePages(pool, device.tensor(row, [1, 9]), Int32Array.of(0));
+        const read = await device.read(device.readPages(pool, Int32Array.of(0)));
+        expect(Number.isFinite(read[4])).toBe(false);
+      }
+    }
+  });
+
+  test("unknown storages and too wide rows are refused", () => {
+    const { device } = subject;
+    const layout = { pages: 1, pageTokens: 1, width: 16_385 };
+    const unknown = "i4" as CacheStorage;
+    expectCode("UnsupportedStorage", () => device.pagePool({ ...layout, storage: unknown }));
+    expectCode("InvalidArgument", () => device.pagePool({ ...layout, storage: "i8" }));
+    device.release(device.pagePool(layout));
+  });
+
+  for (const storage of cacheStorages.filter((name) => name !== "f32")) {
+    test(`attention over ${storage} rows is attention over their rounded numbers`, async () => {
+      const { device } = subject;
+      for (const [sequences, window] of [
+        [[sequence(0, 1, 61)], undefined],
+        [[sequence(0, 33, 61)], undefined],
+        [[sequence(0, 2, 9), sequence(2, 1, 60), sequence(3, 5, 30)], 7],
+      ] as const) {
+        const tokens = sequences.reduce((sum, { queryCount }) => sum + queryCount, 0);
+        const common = { heads: 6, scale: 0.3, window, sequences };
+        const [keys, values] = [
+          planes(subject, 1, 3 * 20, storage),
+          planes(subject, 2, 36, storage),
+        ];
+        const query = randomTensor(device, new Random(3), [tokens, 6 * 20]).tensor;
+        const grouped = (which: 0 | 1) =>
+          device.groupedAttention({
+            ...common,
+            query,
+            kvHeads: 3,
+            keys: keys[which],
+            values: values[which],
+          });
+        await expectSame(subject, grouped(0), grouped(1));
+
+        const latents = planes(subject, 4, 40, storage);
+        const ropeKeys = planes(subject, 5, 6, storage);
+        const random = new Random(6);
+        const input = {
+          ...common,
+          queryNope: randomTensor(device, random, [tokens, 6 * 12]).tensor,
+          queryRope: randomTensor(device, random, [tokens, 6 * 6]).tensor,
+          keyUp: randomWeight(device, random, [3 * 12, 40], "bf16").weight,
+          keyUpHeads: 3,
+          valueUp: randomWeight(device, random, [6 * 10, 40], "i8").weight,
+          valueUpHeads: 6,
+        };
+        for (const way of ["absorbed", "expanded"] as const) {
+          const latent = (which: 0 | 1) =>
+            device.latentAttention({
+              ...input,
+              way,
+              latents: latents[which],
+              ropeKeys: ropeKeys[which],
+            });
+          await expectSame(subject, latent(0), latent(1));
+        }
+      }
+    });
+  }
+}
+
+function sequence(queryStart: number, queryCount: number, length: number): AttentionSequence {
+  return { queryStart, queryCount, length, pages: Int32Array.of(3, 0, 7, 6, 5, 1, 2, 4) };
+}
+
+/** The same random rows in a pool of the storage, and rounded in one of float32. */
+function planes(
+  { device }: Subject,
+  seed: number,
+  width: number,
+  storage: CacheStorage,
+): readonly [PagePool, PagePool] {
+  const { tensor, values } = randomTensor(device, new Random(seed), [64, width]);
+  const rounded = values.slice();
+  for (let at = 0; at < values.length; at += width) {
+    rounded.set(roundRow(values.slice(at, at + width), storage), at);
+  }
+  const slots = Int32Array.from({ length: 64 }, (_, i) => i);
+  const layout = { pages: 8, pageTokens: 8, width };
+  const pools = [device.pagePool({ ...layout, storage }), device.pagePool(layout)] as const;
+  device.writePages(pools[0], tensor, slots);
+  device.writePages(pools[1], device.tensor(rounded, [64, width]), slots);
+  return pools;
+}
+
+async function expectSame(
+  subject: Subject,
+  actual: Parameters<typeof expectClose>[1],
+  expected: Parameters<typeof expectClose>[1],
+): Promise<void> {
+  await expectClose(subject, actual, expected.shape, await subject.device.read(expected));
+}
