@@ -3,7 +3,7 @@
  * - `ShapeMismatch`: sizes of tensors, weights, pools or arrays do not fit together.
  * - `IndexOutOfRange`: a token id, row, position, slot or page lies outside what it points into.
  * - `InvalidArgument`: a number or option is not allowed (heads not divisible, window of 0, …).
- * - `UnsupportedStorage`: the device cannot hold weights of this format.
+ * - `UnsupportedStorage`: the device cannot hold weights or caches of this format.
  * - `UnsupportedPlatform`: the machine lacks what the device needs.
  * - `OutOfMemory`: the device has no room; nothing was allocated.
  * - `Released`: the resource was released, or its device destroyed.

@@ -2,7 +2,7 @@ import { panelBytes } from "./panels";
 import { F16, F32 } from "./storages";
 import { storeEdge, tile4x8 } from "./tile";
 import { multiplyVector } from "./vector";
-import { PREPARED_BYTES } from "./vector-quantised";
+import { PREPARED_BYTES } from "./prepare";
 import { widen } from "./widen";
 
 /** Rows of `x` per block: a packed block of `ROWS x INPUTS` numbers (135 KB) stays in the second-level cache. */

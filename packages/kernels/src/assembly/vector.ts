@@ -2,7 +2,8 @@ import { madd } from "./madd";
 import { lowerCodes, panelBytes, upperCodes } from "./panels";
 import { BF16, F16, F32, I8, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./storages";
 import { storeEdge, storeRow } from "./tile";
-import { quantised4, prepareInputs, quantised2 } from "./vector-quantised";
+import { prepareInputs } from "./prepare";
+import { quantised2, quantised4 } from "./vector-quantised";
 
 /**
  * One row of `x`: bound by reading the weights, so several panels are read at once to keep the memory busy:

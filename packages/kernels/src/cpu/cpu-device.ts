@@ -1,6 +1,5 @@
 import type {
   Activation,
-  Device,
   GroupedAttention,
   LatentAttention,
   MixtureOfExperts,
@@ -42,6 +41,7 @@ import {
   writeRows,
   type CachePlane,
 } from "./cache-rows";
+import type { CpuDevice, CpuDeviceOptions } from "./cpu-options";
 import { mixtureOfExperts } from "./experts";
 import { groupedAttention } from "./grouped-attention";
 import type { Call, Pointer } from "./kernels";
@@ -53,31 +53,10 @@ import { PackedWeight } from "./packed-weight";
 import { add, gatedActivation, rmsNorm, rope } from "./pointwise";
 import { createRuntime, placeIntegers, type Runtime } from "./runtime";
 
-export interface CpuDeviceOptions {
-  /** The most memory the device may take, in bytes. Default and upper bound: 4 GiB, what WebAssembly can address. */
-  readonly memoryLimit?: number | undefined;
-  /** Threads that compute, the calling one included: 1 (the default) to 64. */
-  readonly threads?: number | undefined;
-  /**
-   * `relaxed` uses fused multiply-adds where the machine has them: up to a third faster, results differ in the last bits.
-   * `auto` (the default) takes it where the engine knows it.
-   */
-  readonly simd?: SimdBuild | "auto" | undefined;
-}
-
-export interface CpuDevice extends Device {
-  /** Threads in use, the calling one included. */
-  readonly threads: number;
-  /** Why `threads` is less than was asked for; `undefined` if it is not. */
-  readonly threadsReason: string | undefined;
-  /** The build of the kernels in use. */
-  readonly simd: SimdBuild;
-}
-
 /**
- * A device that runs on the CPU with WebAssembly SIMD, in Node and browsers. All arithmetic is float32. Weights keep 16
- * bits in memory if they are bf16; f16 is widened to float32. Operations run when they are called, on all threads, and
- * the results are the same from run to run at a fixed number of threads.
+ * A device that runs on the CPU with WebAssembly SIMD, in Node and browsers. Arithmetic has the precision of float32, and
+ * weights stay as wide in memory as they arrive (see `WeightStorage`). Operations run when they are called, on all
+ * threads, and the results are the same from run to run at a fixed number of threads.
  *
  * Threads need shared memory: in a browser a cross-origin isolated page. Where there is none the device runs on the
  * calling thread alone and `threadsReason` says why. Threads sleep while nothing is computed, do not keep a process alive,

@@ -1,0 +1,23 @@
+import type { Device } from "../device";
+import type { SimdBuild } from "./module";
+
+export interface CpuDeviceOptions {
+  /** The most memory the device may take, in bytes. Default and upper bound: 4 GiB, what WebAssembly can address. */
+  readonly memoryLimit?: number | undefined;
+  /** Threads that compute, the calling one included: 1 (the default) to 64. */
+  readonly threads?: number | undefined;
+  /**
+   * `relaxed` uses fused multiply-adds where the machine has them: up to a third faster, results differ in the last bits.
+   * `auto` (the default) takes it where the engine knows it.
+   */
+  readonly simd?: SimdBuild | "auto" | undefined;
+}
+
+export interface CpuDevice extends Device {
+  /** Threads in use, the calling one included. */
+  readonly threads: number;
+  /** Why `threads` is less than was asked for; `undefined` if it is not. */
+  readonly threadsReason: string | undefined;
+  /** The build of the kernels in use. */
+  readonly simd: SimdBuild;
+}
