@@ -38,7 +38,8 @@ export const transmlaMethod: ConversionMethod = {
   layerConfig: (original, sizes) => transmlaConfig(original, sizes, sizes.kvLoraRank),
 
   async start(job) {
-    const freqFold = job.sizes.freqFold === "auto" ? await chooseFreqFold(job) : job.sizes.freqFold;
+    const { freqFold: wanted = "auto" } = job.sizes;
+    const freqFold = wanted === "auto" ? await chooseFreqFold(job) : wanted;
     return new TransmlaConverter(job, await ParallelStreams.start(job), freqFold);
   },
 };

@@ -22,6 +22,11 @@ import type { SplitHeads } from "./split";
 const KEY_SHARE = 0.7;
 /** Eigenvalues of a metric below this part of their mean count as this. */
 const FLOOR = 1e-6;
+/**
+ * Logits that vary by less count as varying by this much: what moves no softmax must not be blown up to the importance of the
+ * values, least of all when it is rounding.
+ */
+const LEAST_LOGIT = 0.01;
 
 /** A joint latent, and what it leaves to the output bias. */
 export interface OutputAwareLatent extends JointLatent {
@@ -53,6 +58,7 @@ export function outputAwareLatent(
     queryMetric(queryNope, config, inputMoment),
     outputMetric(weights.output, config),
     covariance,
+    config.heads * (LEAST_LOGIT / config.scale) ** 2,
   );
   const { values: energies, vectors } = eigh(symmetricForm(metric.root, covariance));
   const leading = columnSlice(vectors, 0, rank);
@@ -112,14 +118,14 @@ function balancedRoots(
   keyMetric: Matrix,
   valueMetric: Matrix,
   covariance: Matrix,
+  leastKeyEnergy: number,
 ): { root: Matrix; inverseRoot: Matrix } {
   const keyRows = keyMetric.rows;
   const keyCovariance = columnSlice(rowSlice(covariance, 0, keyRows), 0, keyRows);
   const valueCovariance = columnSlice(rowSlice(covariance, keyRows), keyRows);
-  const keyEnergy = trace(multiply(keyMetric, keyCovariance));
+  const keyEnergy = Math.max(leastKeyEnergy, trace(multiply(keyMetric, keyCovariance)));
   const valueEnergy = trace(multiply(valueMetric, valueCovariance));
-  const balance =
-    keyEnergy > 0 && valueEnergy > 0 ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
+  const balance = valueEnergy > 0 ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
   const keys = squareRoots(keyMetric, { floor: FLOOR });
   const values = squareRoots(valueMetric, { floor: FLOOR });
   const scaled = (m: Matrix, factor: number) => scaleRows(m, new Float64Array(m.rows).fill(factor));

@@ -27,7 +27,7 @@ export const outputAwareMethod: ConversionMethod = {
     const { kvHeads, headDim } = original;
     // Any whole number of pairs, as long as some keys are left for the latent.
     const ropeDims = Array.from({ length: (kvHeads * headDim) / 2 - 1 }, (_, i) => 2 * (i + 1));
-    return { ...compressedSizes(original, options, ropeDims), freqFold: 1 };
+    return compressedSizes(original, options, ropeDims);
   },
 
   /** Which frequencies are kept is known after calibration; until then the highest stand for them. */
