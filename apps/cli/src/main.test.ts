@@ -49,7 +49,7 @@ it("exits with 2 for wrong usage", async () => {
 it("stops at Ctrl-C in the middle of writing and leaves nothing", async () => {
   const folder = await temporaryFolder();
   const out = join(folder, "out");
-  const ended = await start(["convert", "sample", out, "--freqfold", "2"], async (kill) => {
+  const ended = await start(["convert", "sample", out], async (kill) => {
     const files = () => readdir(out).catch(() => []);
     while ((await files()).length === 0) await setTimeout(20);
     kill();

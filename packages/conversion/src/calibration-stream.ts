@@ -1,10 +1,11 @@
 import type { Device, Tensor } from "@transmla/kernels";
-import { PagedCache } from "@transmla/latent-cache";
+import { PagedCache, type CachePlane } from "@transmla/latent-cache";
 import { Moments, type Matrix } from "@transmla/low-rank";
 import {
   appendBatch,
   Rotations,
   type AttentionConfig,
+  type AttentionContext,
   type AttentionLayer,
   type DecoderLayer,
   type ModelConfig,
@@ -29,6 +30,14 @@ export interface CalibrationStream {
 export interface AttentionUnderTest {
   readonly layer: AttentionLayer;
   readonly config: AttentionConfig;
+}
+
+/** A batch on the device. */
+export interface BatchInput {
+  /** The residual stream, `[tokens, hidden]`. */
+  readonly x: Tensor;
+  readonly positions: Int32Array;
+  readonly context: AttentionContext;
 }
 
 /** Runs calibration sequences through a model one layer at a time, so that only one layer's weights are in memory. */
@@ -66,17 +75,47 @@ export class CalibrationRunner {
   }
 
   /**
-   * Moves the stream past a layer whose attention is `attention`. `onOutput` sees the attention's output of every batch,
-   * `[tokens, hidden]`.
+   * Moves the stream past a layer whose attention is `attention`. `onOutput` sees, of every batch, the stream before the layer and the
+   * attention's output, `[tokens, hidden]` both.
    */
   async advance(
     stream: CalibrationStream,
     layer: DecoderLayer,
     attention: AttentionUnderTest,
-    onOutput?: (batch: number, output: Float32Array) => void,
+    onOutput?: (batch: number, before: Float32Array, output: Float32Array) => void,
+  ): Promise<void> {
+    const { planes } = attention.layer;
+    const { frequencies } = attention.config;
+    await this.eachBatch(
+      stream,
+      { planes, frequencies },
+      ({ x, context }) => {
+        const output = attention.layer.forward(layer.attentionInput(x), context);
+        return [output, layer.finish(x, output)];
+      },
+      (index, [output, next]) => {
+        const batch = stream.batches[index];
+        onOutput?.(index, batch.states, output);
+        batch.states = next;
+      },
+    );
+  }
+
+  /**
+   * Runs every batch in a scope of its own, with an empty cache of the given planes, and hands what `run` returns to `take`. The
+   * stream stays where it is.
+   */
+  async eachBatch(
+    stream: CalibrationStream,
+    {
+      planes,
+      frequencies,
+    }: { readonly planes: readonly CachePlane[]; readonly frequencies: Float64Array },
+    run: (input: BatchInput) => readonly Tensor[],
+    take: (batch: number, values: readonly Float32Array[]) => void,
   ): Promise<void> {
     const cache = new PagedCache(this.device, {
-      layers: [attention.layer.planes],
+      layers: [planes],
       capacity: Math.max(...stream.batches.map((batch) => paddedTokens(batch.sequences))),
       pageTokens: PAGE_TOKENS,
     });
@@ -84,22 +123,15 @@ export class CalibrationRunner {
       for (const [index, batch] of stream.batches.entries()) {
         this.signal?.throwIfAborted();
         const steps = batch.sequences.map((tokens) => ({ sequence: cache.open(), tokens }));
-        const [output, next] = this.device.scope(() => {
-          const { positions, ...context } = appendBatch(steps, this.config);
-          const rotations = new Rotations(this.device, positions, [attention.config.frequencies]);
-          const x = this.upload(batch.states);
-          const input = layer.attentionInput(x);
-          const mixed = attention.layer.forward(input, {
-            ...context,
-            pools: cache.pool(0),
-            rotations,
-          });
-          return [mixed, layer.finish(x, mixed)] as const;
+        const results = this.device.scope(() => {
+          const { positions, ...rest } = appendBatch(steps, this.config);
+          const rotations = new Rotations(this.device, positions, [frequencies]);
+          const context = { ...rest, pools: cache.pool(0), rotations };
+          return run({ x: this.upload(batch.states), positions, context });
         });
-        if (onOutput) onOutput(index, await this.device.read(output));
-        batch.states = await this.device.read(next);
-        this.device.release(output);
-        this.device.release(next);
+        const values: Float32Array[] = [];
+        for (const result of results) values.push(await this.take(result));
+        take(index, values);
         for (const { sequence } of steps) sequence.release();
       }
     } finally {

@@ -201,6 +201,57 @@ describe("transmla method", () => {
   });
 });
 
+describe("output-aware method", () => {
+  it.each(["llama", "llama-bias", "qwen2", "mistral-window", "mixtral"])(
+    "converts %s at nearly the whole cache with little loss, the same way every time",
+    async (family) => {
+      const options = { method: "output-aware", keep: 0.9 } as const;
+      const first = await converted(golden(family), options);
+      const second = await converted(golden(family), options);
+      for (const { outputError } of first.report.layers) expect(outputError).toBeLessThan(0.2);
+      expect([...second.contents]).toEqual([...first.contents]);
+      // Random weights are the hardest case: nothing about them is of low rank.
+      const compressed = await converted(golden(family), { method: "transmla", keep: 0.9 });
+      const total = (layers: readonly { outputError: number }[]) =>
+        layers.reduce((sum, { outputError }) => sum + outputError, 0);
+      expect(total(first.report.layers)).toBeLessThan(total(compressed.report.layers));
+    },
+  );
+
+  it("loses almost nothing where a complex rotation makes keys low-rank", async () => {
+    // The second head's keys are the first's turned by 0.7 at every frequency, and both heads have the same values.
+    const source = await changedLlama((name, values, columns) => {
+      if (/v_proj/.test(name)) values.copyWithin(8 * columns, 0, 8 * columns);
+      if (!/k_proj/.test(name)) return;
+      for (let f = 0; f < 4; f++) {
+        for (let x = 0; x < columns; x++) {
+          const [re, im] = [values[f * columns + x], values[(f + 4) * columns + x]];
+          values[(8 + f) * columns + x] = Math.cos(0.7) * re - Math.sin(0.7) * im;
+          values[(12 + f) * columns + x] = Math.sin(0.7) * re + Math.cos(0.7) * im;
+        }
+      }
+    });
+    const { files, latent, report } = await converted(source, {
+      method: "output-aware",
+      kvLoraRank: 8,
+      ropeDim: 8,
+    });
+    expect(report.keptFraction).toBe(0.5);
+    expect(report.layers.every(({ outputError }) => outputError < 1e-9)).toBe(true);
+    expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(1e-3);
+  });
+
+  it.each([
+    [{ keep: 0.5, freqFold: 2 }],
+    [{ keep: 0.5, qLoraRank: 8 }],
+    [{ kvLoraRank: 8, ropeDim: 7 }],
+  ])("refuses %j", async (sizes) => {
+    const files = await openModel(golden("llama"));
+    const attempt = () => planConversion(files, { method: "output-aware", ...sizes });
+    expect(await codeOf(attempt)).toBe("InvalidOption");
+  });
+});
+
 describe("convert", () => {
   const options = { method: "transmla", keep: 0.5, freqFold: 1 } as const;
 

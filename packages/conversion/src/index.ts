@@ -10,6 +10,21 @@ export type {
   ConvertedLayer,
   LayerConverter,
 } from "./methods/method";
+export {
+  ExpectedPhase,
+  phaseValues,
+  type ExpectedPhases,
+} from "./methods/output-aware/expected-phase";
+export { outputAwareLatent, type OutputAwareLatent } from "./methods/output-aware/factorisation";
+export { outputAwareWeights, type OutputAwareSizes } from "./methods/output-aware/output-aware";
+export { OutputRefit } from "./methods/output-aware/output-refit";
+export {
+  complexRotations,
+  queryEnergies,
+  type FrequencyRotation,
+} from "./methods/output-aware/rotations";
+export { selectRotated, type KeyComponent } from "./methods/output-aware/selection";
+export { splitHeads, type SplitHeads } from "./methods/output-aware/split";
 export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./methods/ro-rope";
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
 export type { ConversionOptions, LatentSizes, OutputDType } from "./options";

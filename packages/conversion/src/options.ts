@@ -22,6 +22,7 @@ export type OutputDType = "auto" | "bf16" | "f16" | "f32";
 export interface LatentSizes {
   readonly kvLoraRank: number;
   readonly ropeDim: number;
-  readonly freqFold: "auto" | number;
+  /** For methods that fold. */
+  readonly freqFold?: "auto" | number | undefined;
   readonly qLoraRank?: number | undefined;
 }

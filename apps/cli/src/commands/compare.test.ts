@@ -25,7 +25,7 @@ describe("compare", () => {
   it("finds rounding alone in an exact conversion, and more in a compressed one", async () => {
     const folder = await temporaryFolder();
     const [exact, small] = [join(folder, "exact"), join(folder, "small")];
-    const sizes = ["--samples", "4", "--sequence-length", "24", "--freqfold", "2"];
+    const sizes = ["--samples", "4", "--sequence-length", "24"];
     await transmla(["convert", "sample", exact, "--method", "exact"]);
     await transmla(["convert", "sample", small, "--keep", "25%", ...sizes]);
     const divergence = async (b: string) => {

@@ -5,7 +5,16 @@ import { describe, expect, it } from "vitest";
 import { goldenModel, temporaryFolder, transmla, transmlaJson } from "../testing";
 
 /** A conversion of the sample model that takes a second. */
-const quick = ["--samples", "2", "--sequence-length", "24", "--freqfold", "2"];
+const quick = [
+  "--method",
+  "transmla",
+  "--samples",
+  "2",
+  "--sequence-length",
+  "24",
+  "--freqfold",
+  "2",
+];
 
 const newFolder = async () => join(await temporaryFolder(), "out");
 
@@ -57,11 +66,8 @@ describe("convert", () => {
   it("keeps a quarter unless told otherwise, in the sizes that are given", async () => {
     const plan = async (...flags: string[]) =>
       (await transmlaJson(["convert", "sample", "./never", "--dry-run", ...flags])).result;
-    expect(await plan()).toMatchObject({
-      method: "transmla",
-      keptFraction: 0.25,
-      freqFold: "auto",
-    });
+    expect(await plan()).toMatchObject({ method: "output-aware", keptFraction: 0.25 });
+    expect(await plan("--method", "transmla")).toMatchObject({ freqFold: "auto" });
     expect(await plan("--keep", "12.5%")).toMatchObject({ cacheAfter: 192 });
     expect(await plan("--kv-rank", "40", "--rope-dim", "8")).toMatchObject({
       kvLoraRank: 40,
@@ -155,8 +161,9 @@ describe("refusals, before anything is written", () => {
     ["both ways of giving sizes", ["--keep", "25%", "--kv-rank", "16"], /either --keep/],
     ["a rotation that does not fit", ["--kv-rank", "16", "--rope-dim", "3"], /--rope-dim 3/],
     ["a latent that is too wide", ["--kv-rank", "9999", "--rope-dim", "8"], /--kv-rank 9999/],
-    ["a fold that does not fit", ["--freqfold", "3"], /--freqfold 3/],
-    ["a query rank that is too large", ["--q-rank", "9999"], /--q-rank/],
+    ["a fold that does not fit", ["--method", "transmla", "--freqfold", "3"], /--freqfold 3/],
+    ["a fold where none is used", ["--freqfold", "2"], /leave --freqfold out/],
+    ["a query rank that is too large", ["--method", "transmla", "--q-rank", "9999"], /--q-rank/],
     ["sequences beyond the context", ["--sequence-length", "1025"], /1024 tokens/],
   ];
 
@@ -238,7 +245,16 @@ describe("Ctrl-C", () => {
     "while %s leaves nothing: exit 130",
     async (phase) => {
       const folder = await temporaryFolder();
-      const flags = ["--samples", "4", "--sequence-length", "24", "--keep", "50%"];
+      const flags = [
+        "--method",
+        "transmla",
+        "--samples",
+        "4",
+        "--sequence-length",
+        "24",
+        "--keep",
+        "50%",
+      ];
       const fold = phase === "converting" ? ["--freqfold", "2"] : [];
       const argv = ["convert", "sample", join(folder, "a", "b"), ...flags, ...fold];
       const { code, stdout, stderr } = await transmla(argv, {

@@ -23,7 +23,7 @@ const methodNames = Object.keys(methods) as readonly MethodName[];
 const DEFAULT_KEEP = 0.25;
 
 const flags = {
-  method: choice("--method <name>", "how to convert", methodNames, "transmla"),
+  method: choice("--method <name>", "how to convert", methodNames, "output-aware"),
   keep: optional("--keep <part>", "part of the cache to keep (default: 25%)", part),
   kvRank: optional("--kv-rank <n>", "width of the latent, instead of --keep", integer(1)),
   ropeDim: optional("--rope-dim <n>", "rotated dimensions, with --kv-rank", integer(2)),

@@ -57,7 +57,7 @@ describe("demo", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^model +cached numbers per token {2}cache {2}perplexity$/m);
     expect(stdout).toMatch(/^original \(GQA\) +1,536 {2}100 % +\d+\.\d\d$/m);
-    expect(stdout).toMatch(/^transmla \(MLA\) +384 {3}25 % +\d+\.\d\d$/m);
+    expect(stdout).toMatch(/^compressed \(MLA\) +384 {3}25 % +\d+\.\d\d$/m);
     expect(stdout).toContain("Next: transmla convert sample");
     for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   });

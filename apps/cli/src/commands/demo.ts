@@ -66,7 +66,7 @@ export function demoOf(size: DemoSize): Command {
           const exact = tell(NAMES.exact, await convertAs("exact", { method: "exact" }));
           const compressed: Measurement[] = [];
           for (const keep of size.keptParts) {
-            const model = await convertAs(`${100 * keep} %`, { method: "transmla", keep });
+            const model = await convertAs(`${100 * keep} %`, { method: "output-aware", keep });
             compressed.push(tell(NAMES.compressed, model));
           }
           const seconds = (performance.now() - started) / 1000;
@@ -82,12 +82,12 @@ export function demoOf(size: DemoSize): Command {
 const NAMES = {
   original: "original (GQA)",
   exact: "exact (MLA)",
-  compressed: "transmla (MLA)",
+  compressed: "compressed (MLA)",
 } as const;
 
 /** Rows are printed as they are measured, so the widths are known beforehand. */
 const COLUMNS = [
-  { heading: "model", align: "left", width: 14 },
+  { heading: "model", align: "left", width: 16 },
   { heading: "cached numbers per token", align: "right" },
   { heading: "cache", align: "right" },
   { heading: "perplexity", align: "right" },

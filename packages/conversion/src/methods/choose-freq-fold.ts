@@ -16,6 +16,9 @@ import { transmlaLatent, transmlaRotation } from "./transmla";
 /** Part of the calibration sequences that only judges, and is not used for the rotations. */
 const HELD_OUT = 1 / 8;
 
+/** The matrices to be measured here have at most `kvHeads * headDim / 2` rows, so fewer sequences do than for the conversion. */
+const MOST_FITTED = 16;
+
 /**
  * Tries every possible fold and returns the one with the lowest loss on held-out calibration text, where the model has lost
  * rotations but is not compressed yet. All candidates move through the layers together, so the model is read once.
@@ -27,7 +30,11 @@ export async function chooseFreqFold(job: ConversionJob): Promise<number> {
   if (folds.length === 1) return folds[0];
   const held = Math.max(1, Math.floor(calibration.length * HELD_OUT));
   const runner = new CalibrationRunner(device, files.config, signal);
-  const fit = await embedCalibration(job, runner, calibration.slice(0, -held));
+  const fit = await embedCalibration(
+    job,
+    runner,
+    calibration.slice(0, -held).slice(0, MOST_FITTED),
+  );
   const judged = await embedCalibration(job, runner, calibration.slice(-held));
   const streams = folds.map(() => ({ batches: judged.batches.map((batch) => ({ ...batch })) }));
   for (let layer = 0; layer < files.config.layers.length; layer++) {

@@ -13,7 +13,7 @@ export const exactMethod: ConversionMethod = {
     const named = Object.entries(given).find(([, value]) => value !== undefined);
     if (named) throw invalid(`The exact method has no sizes to choose; leave ${named[0]} out.`);
     const config = exactConfig(original);
-    return { kvLoraRank: config.kvLoraRank, ropeDim: config.ropeDim, freqFold: 1 };
+    return { kvLoraRank: config.kvLoraRank, ropeDim: config.ropeDim };
   },
 
   layerConfig: (original) => exactConfig(original),

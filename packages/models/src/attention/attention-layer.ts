@@ -16,5 +16,8 @@ export interface AttentionContext {
 export interface AttentionLayer {
   /** What it caches per token. */
   readonly planes: readonly CachePlane[];
+  /** The heads' outputs before the output projection, `[tokens, heads * valueDim]`. Writes the batch's rows into the cache. */
+  mix(x: Tensor, context: AttentionContext): Tensor;
+  /** `mix` and the output projection. */
   forward(x: Tensor, context: AttentionContext): Tensor;
 }

@@ -1,4 +1,4 @@
-import type { Device, Tensor } from "@transmla/kernels";
+import type { Device, PagePool, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
 import type { GroupedAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
@@ -38,16 +38,26 @@ export class GroupedAttentionLayer implements AttentionLayer {
     );
   }
 
-  forward(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
+  mix(x: Tensor, context: AttentionContext): Tensor {
+    const [, values] = context.pools as [PagePool, PagePool];
+    this.device.writePages(values, project(this.device, x, this.value), context.slots);
+    return this.mixOver(x, context, values);
+  }
+
+  /**
+   * The attention's weights applied to other values than its own, written by the caller: `[tokens, heads * valueDim]` with
+   * `valueDim = values.width / kvHeads`.
+   */
+  mixOver(x: Tensor, context: AttentionContext, values: PagePool): Tensor {
     const { device, config } = this;
-    const [keys, values] = pools as [(typeof pools)[0], (typeof pools)[0]];
+    const { slots, sequences, pools, rotations } = context;
+    const [keys] = pools as [PagePool, PagePool];
     const rope = rotations.table(config.frequencies)!;
     const query = device.rope(project(device, x, this.query), rope, rotations.rows);
     const key = device.rope(project(device, x, this.key), rope, rotations.rows);
     device.writePages(keys, key, slots);
-    device.writePages(values, project(device, x, this.value), slots);
     const { heads, kvHeads, scale, window } = config;
-    const mixed = device.groupedAttention({
+    return device.groupedAttention({
       query,
       keys,
       values,
@@ -57,6 +67,9 @@ export class GroupedAttentionLayer implements AttentionLayer {
       window,
       sequences,
     });
-    return project(device, mixed, this.output);
+  }
+
+  forward(x: Tensor, context: AttentionContext): Tensor {
+    return project(this.device, this.mix(x, context), this.output);
   }
 }

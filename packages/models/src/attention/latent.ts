@@ -49,7 +49,7 @@ export class LatentAttentionLayer implements AttentionLayer {
     });
   }
 
-  forward(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
+  mix(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
     const { device, config, projections } = this;
     const [latents, ropeKeys] = pools;
     const { queryDown, queryNope, queryRope, ropeKey } = projections;
@@ -61,7 +61,7 @@ export class LatentAttentionLayer implements AttentionLayer {
     if (ropeKey && ropeKeys) device.writePages(ropeKeys, rotated(x, ropeKey), slots);
 
     const q = queryDown ? project(device, x, queryDown) : x;
-    const mixed = device.latentAttention({
+    return device.latentAttention({
       queryNope: queryNope && project(device, q, queryNope),
       queryRope: queryRope && rotated(q, queryRope),
       latents: latents!,
@@ -76,6 +76,9 @@ export class LatentAttentionLayer implements AttentionLayer {
       sequences,
       way: this.way,
     });
-    return project(device, mixed, projections.output);
+  }
+
+  forward(x: Tensor, context: AttentionContext): Tensor {
+    return project(this.device, this.mix(x, context), this.projections.output);
   }
 }

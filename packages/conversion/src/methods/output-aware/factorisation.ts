@@ -1,0 +1,146 @@
+import {
+  add,
+  blockDiagonal,
+  columnSlice,
+  eigh,
+  matrix,
+  multiply,
+  multiplyTransposedLeft,
+  rowSlice,
+  scaleRows,
+  squareRoots,
+  symmetricForm,
+  trace,
+  type Matrix,
+} from "@transmla/low-rank";
+import type { GroupedAttentionConfig } from "@transmla/models";
+import type { GroupedWeights } from "../../weights";
+import { stackRows, type JointLatent } from "../joint-compression";
+import type { SplitHeads } from "./split";
+
+/** Weight of keys against values, relative to equal shares of the weighted energy. */
+const KEY_SHARE = 0.7;
+/** Eigenvalues of a metric below this part of their mean count as this. */
+const FLOOR = 1e-6;
+/**
+ * Logits that vary by less count as varying by this much: what moves no softmax must not be blown up to the importance of the
+ * values, least of all when it is rounding.
+ */
+const LEAST_LOGIT = 0.01;
+
+/** A joint latent, and what it leaves to the output bias. */
+export interface OutputAwareLatent extends JointLatent {
+  /** What the up-projected latent lacks of the mean values, `[kvHeads * headDim]`. */
+  readonly valueOffset: Float64Array;
+}
+
+/**
+ * The joint latent of position-free keys and values that loses least of the logits and of the layer's output.
+ *
+ * `y = [k^; v]` is centred, because a constant key changes no softmax and the mean value becomes an output bias. Errors of keys are
+ * measured by the queries that meet them, `Mk = blockdiag_a(sum of E[q~ q~^T] over the heads of group a)`, errors of values by
+ * the output projection, `Mv = blockdiag_a(sum Wo_i^T Wo_i)`. With `S = blockdiag(lambda^2 Mk, Mv)`,
+ * `lambda = 0.7 sqrt(tr(Mv Cvv) / tr(Mk Ckk))`, and `P` the leading eigenvectors of `S^(1/2) C S^(1/2)`:
+ * `down = P^T S^(1/2) Y`, `up = S^(-1/2) P` (Eckart and Young in the metric `S`).
+ *
+ * @param inputMoment `E[x~ x~^T]`
+ */
+export function outputAwareLatent(
+  weights: GroupedWeights,
+  config: GroupedAttentionConfig,
+  { nopeKeys, queryNope }: Pick<SplitHeads, "nopeKeys" | "queryNope">,
+  inputMoment: Matrix,
+  rank: number,
+): OutputAwareLatent {
+  const y = stackRows(nopeKeys, weights.value);
+  const covariance = symmetricForm(y, centred(inputMoment));
+  const metric = balancedRoots(
+    queryMetric(queryNope, config, inputMoment),
+    outputMetric(weights.output, config),
+    covariance,
+    config.heads * (LEAST_LOGIT / config.scale) ** 2,
+  );
+  const { values: energies, vectors } = eigh(symmetricForm(metric.root, covariance));
+  const leading = columnSlice(vectors, 0, rank);
+  const down = multiply(multiplyTransposedLeft(leading, metric.root), y);
+  const up = multiply(metric.inverseRoot, leading);
+  const keyRows = nopeKeys.rows;
+  const valueUp = rowSlice(up, keyRows);
+  return {
+    down,
+    keyUp: rowSlice(up, 0, keyRows),
+    valueUp,
+    keptEnergy: sum(energies.subarray(0, rank)) / (sum(energies) || 1),
+    valueOffset: meanResidual(weights.value, valueUp, down, inputMoment),
+  };
+}
+
+/** Covariance of `x~`: the second moment less the mean's, whose last row and column become zero. */
+function centred(inputMoment: Matrix): Matrix {
+  const n = inputMoment.rows;
+  const mean = meanOf(inputMoment);
+  return add(inputMoment, multiply(mean, matrix(1, n, mean.data)), -1);
+}
+
+/** `E[x~]`, `[hidden + 1, 1]`: the last column of the second moment. */
+function meanOf(inputMoment: Matrix): Matrix {
+  return columnSlice(inputMoment, inputMoment.columns - 1);
+}
+
+/** `Mk`: how much the logits of a group suffer from an error of its keys. */
+function queryMetric(
+  queryNope: Matrix,
+  { heads, kvHeads, headDim }: GroupedAttentionConfig,
+  inputMoment: Matrix,
+): Matrix {
+  const blocks = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
+  for (let i = 0; i < heads; i++) {
+    const group = Math.floor((i * kvHeads) / heads);
+    const query = rowSlice(queryNope, i * headDim, (i + 1) * headDim);
+    blocks[group] = add(blocks[group], symmetricForm(query, inputMoment));
+  }
+  return blockDiagonal(blocks);
+}
+
+/** `Mv`: how much the layer's output suffers from an error of a group's values. */
+function outputMetric(output: Matrix, { heads, kvHeads, headDim }: GroupedAttentionConfig): Matrix {
+  const blocks = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
+  for (let i = 0; i < heads; i++) {
+    const group = Math.floor((i * kvHeads) / heads);
+    const columns = columnSlice(output, i * headDim, (i + 1) * headDim);
+    blocks[group] = add(blocks[group], multiplyTransposedLeft(columns, columns));
+  }
+  return blockDiagonal(blocks);
+}
+
+/** Square roots of `S`, block by block, so that each keeps its own floor. */
+function balancedRoots(
+  keyMetric: Matrix,
+  valueMetric: Matrix,
+  covariance: Matrix,
+  leastKeyEnergy: number,
+): { root: Matrix; inverseRoot: Matrix } {
+  const keyRows = keyMetric.rows;
+  const keyCovariance = columnSlice(rowSlice(covariance, 0, keyRows), 0, keyRows);
+  const valueCovariance = columnSlice(rowSlice(covariance, keyRows), keyRows);
+  const keyEnergy = Math.max(leastKeyEnergy, trace(multiply(keyMetric, keyCovariance)));
+  const valueEnergy = trace(multiply(valueMetric, valueCovariance));
+  const balance = valueEnergy > 0 ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
+  const keys = squareRoots(keyMetric, { floor: FLOOR });
+  const values = squareRoots(valueMetric, { floor: FLOOR });
+  const scaled = (m: Matrix, factor: number) => scaleRows(m, new Float64Array(m.rows).fill(factor));
+  return {
+    root: blockDiagonal([scaled(keys.root, balance), values.root]),
+    inverseRoot: blockDiagonal([scaled(keys.inverseRoot, 1 / balance), values.inverseRoot]),
+  };
+}
+
+/** `E[v] - U_v E[c]` */
+function meanResidual(value: Matrix, valueUp: Matrix, down: Matrix, moment: Matrix): Float64Array {
+  const mean = meanOf(moment);
+  return add(multiply(value, mean), multiply(valueUp, multiply(down, mean)), -1).data;
+}
+
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => total + Math.max(0, value), 0);
+}

@@ -1,0 +1,135 @@
+import {
+  type GroupedAttentionLayer,
+  loadDecoderLayer,
+  WeightLoader,
+  type DecoderLayer,
+  type GroupedAttentionConfig,
+} from "@transmla/models";
+import { compressedSizes, invalid } from "../../sizes";
+import { readGroupedWeights, type LatentWeights } from "../../weights";
+import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } from "../method";
+import { ParallelStreams, type OriginalBatch } from "../parallel-streams";
+import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
+import { outputAwareConfig, outputAwareWeights } from "./output-aware";
+import { OutputRefit } from "./output-refit";
+
+/** Our method: complex query-aware rotations, expected phase, output-aware factorisation, output refit. */
+export const outputAwareMethod: ConversionMethod = {
+  needsCalibration: true,
+
+  sizes(original, options) {
+    if (options.freqFold !== undefined) {
+      throw invalid("The output-aware method folds no frequencies; leave freqFold out.");
+    }
+    if (options.qLoraRank !== undefined) {
+      throw invalid("The output-aware method keeps queries dense; leave qLoraRank out.");
+    }
+    const { kvHeads, headDim } = original;
+    // Any whole number of pairs, as long as some keys are left for the latent.
+    const ropeDims = Array.from({ length: (kvHeads * headDim) / 2 - 1 }, (_, i) => 2 * (i + 1));
+    return compressedSizes(original, options, ropeDims);
+  },
+
+  /** Which frequencies are kept is known after calibration; until then the highest stand for them. */
+  layerConfig(original, sizes) {
+    const { frequencies } = original;
+    const first = Float64Array.from(
+      { length: sizes.ropeDim / 2 },
+      (_, pair) => frequencies[pair % frequencies.length],
+    );
+    return outputAwareConfig(original, sizes, first);
+  },
+
+  start: async (job) => new OutputAwareConverter(job, await ParallelStreams.start(job)),
+};
+
+/** Converts layer by layer on the stream of the model converted so far. */
+class OutputAwareConverter implements LayerConverter {
+  constructor(
+    private readonly job: ConversionJob,
+    private readonly streams: ParallelStreams,
+  ) {}
+
+  get warnings(): readonly string[] {
+    return this.streams.warnings;
+  }
+
+  async convert(layer: number): Promise<ConvertedLayer> {
+    const { streams } = this;
+    const { files, device, sizes, encode, signal } = this.job;
+    const loader = new WeightLoader(device, files.checkpoint, signal);
+    try {
+      const decoder = await loadDecoderLayer(loader, files.config, layer);
+      const original = files.config.layers[layer].attention as GroupedAttentionConfig;
+      const grouped = await readGroupedWeights(files.checkpoint, original, layer);
+      const inputMoment = await streams.inputMoment(streams.converted, decoder);
+      const phases = await this.expectedPhases(decoder, original);
+      const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes);
+      const did = await streams.advanceOriginal(layer, decoder);
+      const output = await this.refitOutput(layer, decoder, initial.weights, did);
+      const weights = { ...initial.weights, output };
+      const tensors = encode(layer, weights);
+      const { config } = weights;
+      const outputError = await streams.advanceConverted(layer, decoder, config, tensors, did);
+      return { config, tensors, keptEnergy: initial.keptEnergy, outputError };
+    } finally {
+      loader.release();
+    }
+  }
+
+  /** The original attention's phases on what the converted model feeds it. */
+  private async expectedPhases(
+    decoder: DecoderLayer,
+    original: GroupedAttentionConfig,
+  ): Promise<ExpectedPhases> {
+    const { runner, converted } = this.streams;
+    const { device } = this.job;
+    const attention = decoder.attention as GroupedAttentionLayer;
+    const { kvHeads, headDim, frequencies } = original;
+    const expected = new ExpectedPhase(original);
+    const positionsOf: Int32Array[] = [];
+    await runner.eachBatch(
+      converted,
+      { planes: attention.planes, frequencies },
+      ({ x, positions, context }) => {
+        positionsOf.push(positions);
+        const [, values] = context.pools;
+        const rows = phaseValues(positions, original);
+        const shape = [positions.length, kvHeads * headDim] as const;
+        device.writePages(values, device.tensor(rows, shape), context.slots);
+        return [attention.mixOver(decoder.attentionInput(x), context, values)];
+      },
+      (batch, [mixed]) => expected.add(mixed, positionsOf[batch]),
+    );
+    return expected.phases();
+  }
+
+  /** The output projection that brings the converted stream closest to the original's. */
+  private async refitOutput(
+    layer: number,
+    decoder: DecoderLayer,
+    weights: LatentWeights,
+    original: readonly OriginalBatch[],
+  ): Promise<LatentWeights["output"]> {
+    const { runner, converted } = this.streams;
+    const { encode } = this.job;
+    const { config } = weights;
+    const refit = new OutputRefit(weights.output.columns - 1, weights.output.rows);
+    await this.streams.withAttention(layer, config, encode(layer, weights), (attention) =>
+      runner.eachBatch(
+        converted,
+        { planes: attention.planes, frequencies: config.frequencies },
+        ({ x, context }) => [attention.mix(decoder.attentionInput(x), context)],
+        (batch, [mixed]) => {
+          const { before, output } = original[batch];
+          const { states } = converted.batches[batch];
+          refit.add(
+            mixed,
+            Float32Array.from(output, (value, i) => before[i] + value - states[i]),
+          );
+        },
+      ),
+    );
+    return refit.solve(weights.output);
+  }
+}

@@ -1,0 +1,98 @@
+import { multiply, rowSlice, columnSlice, matrix, type Matrix } from "@transmla/low-rank";
+import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
+import type { GroupedWeights, LatentWeights } from "../../weights";
+import type { ExpectedPhases } from "./expected-phase";
+import { outputAwareLatent } from "./factorisation";
+import { complexRotations, queryEnergies } from "./rotations";
+import { selectRotated } from "./selection";
+import { splitHeads } from "./split";
+
+/** Sizes of one converted layer. */
+export interface OutputAwareSizes {
+  readonly ropeDim: number;
+  readonly kvLoraRank: number;
+}
+
+/** The converted attention; which frequencies are kept is known after calibration only. */
+export function outputAwareConfig(
+  original: GroupedAttentionConfig,
+  { ropeDim, kvLoraRank }: OutputAwareSizes,
+  frequencies: Float64Array,
+): LatentAttentionConfig {
+  const { heads, kvHeads, headDim, scale, window, inputBias } = original;
+  return {
+    kind: "mla",
+    heads,
+    scale,
+    window,
+    kvLoraRank,
+    ropeDim,
+    nopeDim: headDim,
+    valueDim: headDim,
+    keyUpHeads: kvHeads,
+    valueUpHeads: kvHeads,
+    frequencies,
+    queryBias: inputBias,
+    latentBias: inputBias,
+    // Centring the values leaves their mean to it.
+    outputBias: true,
+  };
+}
+
+/**
+ * Converts one layer from its statistics: rotates keys across heads (`complexRotations`), keeps the rotation of the components whose
+ * logits need it (`selectRotated`), gives the others their expected phase (`splitHeads`) and compresses them together with the
+ * values (`outputAwareLatent`).
+ *
+ * @param inputMoment `E[x~ x~^T]` of the layer's attention input
+ */
+export function outputAwareWeights(
+  weights: GroupedWeights,
+  original: GroupedAttentionConfig,
+  inputMoment: Matrix,
+  phases: ExpectedPhases,
+  sizes: OutputAwareSizes,
+): { readonly weights: LatentWeights; readonly keptEnergy: number } {
+  const rotations = complexRotations(weights, original, inputMoment);
+  const energies = queryEnergies(weights, original, inputMoment);
+  const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
+  const kept = selectRotated(rotations, energies, squares, original, sizes.ropeDim / 2);
+  const split = splitHeads(weights, original, rotations, kept, phases);
+  const latent = outputAwareLatent(weights, original, split, inputMoment, sizes.kvLoraRank);
+  const frequencies = Float64Array.from(
+    split.frequencyIndex,
+    (index) => original.frequencies[index],
+  );
+  return {
+    keptEnergy: latent.keptEnergy,
+    weights: {
+      config: outputAwareConfig(original, sizes, frequencies),
+      queryNope: split.queryNope,
+      queryRope: split.queryRope,
+      latent: latent.down,
+      ropeKey: split.ropeKey,
+      keyUp: latent.keyUp,
+      valueUp: latent.valueUp,
+      output: withOffset(weights.output, original, latent.valueOffset),
+    },
+  };
+}
+
+/** Adds `sum_i Wo_i offset_a(i)` to the output bias. */
+function withOffset(
+  output: Matrix,
+  { heads, kvHeads, headDim }: GroupedAttentionConfig,
+  offset: Float64Array,
+): Matrix {
+  const result = matrix(output.rows, output.columns, output.data.slice());
+  const offsets = matrix(offset.length, 1, offset);
+  for (let i = 0; i < heads; i++) {
+    const group = Math.floor((i * kvHeads) / heads);
+    const columns = columnSlice(output, i * headDim, (i + 1) * headDim);
+    const share = multiply(columns, rowSlice(offsets, group * headDim, (group + 1) * headDim));
+    for (let row = 0; row < output.rows; row++) {
+      result.data[(row + 1) * output.columns - 1] += share.data[row];
+    }
+  }
+  return result;
+}

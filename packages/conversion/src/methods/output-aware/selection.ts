@@ -1,0 +1,47 @@
+import type { GroupedAttentionConfig } from "@transmla/models";
+import type { FrequencyRotation } from "./rotations";
+
+/** A component of the rotated keys: the `component`-th of frequency `frequency`. */
+export interface KeyComponent {
+  readonly frequency: number;
+  readonly component: number;
+}
+
+/**
+ * The components that keep their rotation: those whose logits suffer most without it. Component `c` of frequency `f` loses
+ *
+ *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)
+ *
+ * when its rotation is replaced by the expected phase. Several of one frequency may be kept, or none. Energy alone would keep low
+ * frequencies, which hardly turn.
+ *
+ * @param energies `E|q_i,f|^2`, `[heads, headDim / 2]`
+ * @param phases `|gamma_i,f|^2`, `[heads, headDim / 2]`
+ * @returns `pairs` components, by frequency and component
+ */
+export function selectRotated(
+  rotations: readonly FrequencyRotation[],
+  energies: Float64Array,
+  phases: Float64Array,
+  { heads, kvHeads }: GroupedAttentionConfig,
+  pairs: number,
+): KeyComponent[] {
+  const half = rotations.length;
+  const scored = rotations.flatMap(({ inverse, keyEnergies }, frequency) =>
+    Array.from(keyEnergies, (keyEnergy, component) => {
+      let queries = 0;
+      for (let i = 0; i < heads; i++) {
+        const at = component * kvHeads + Math.floor((i * kvHeads) / heads);
+        const gain = inverse.re[at] ** 2 + inverse.im[at] ** 2;
+        const index = i * half + frequency;
+        queries += gain * energies[index] * Math.max(0, 1 - phases[index]);
+      }
+      return { frequency, component, score: keyEnergy * queries };
+    }),
+  );
+  return scored
+    .toSorted((a, b) => b.score - a.score)
+    .slice(0, pairs)
+    .toSorted((a, b) => a.frequency - b.frequency || a.component - b.component)
+    .map(({ frequency, component }) => ({ frequency, component }));
+}

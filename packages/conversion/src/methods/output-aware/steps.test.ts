@@ -1,0 +1,189 @@
+import { complexMatrix, matrix, multiply, type Matrix } from "@transmla/low-rank";
+import { describe, expect, it } from "vitest";
+import {
+  randomGroupedWeights,
+  randomInputMoment,
+  randomMatrix,
+  smallAttention,
+} from "../../testing";
+import { outputAwareLatent } from "./factorisation";
+import { OutputRefit } from "./output-refit";
+import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
+import { selectRotated } from "./selection";
+import { splitHeads } from "./split";
+
+const hidden = 20;
+const moment = randomInputMoment(hidden, 3);
+const { heads, kvHeads, headDim } = smallAttention;
+const half = headDim / 2;
+const noPhase = { re: new Float64Array(heads * half).fill(1), im: new Float64Array(heads * half) };
+
+function largest(m: Matrix | Float64Array): number {
+  return ("data" in m ? m.data : m).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+}
+
+function difference(a: Matrix, b: Matrix): number {
+  return largest(a.data.map((value, i) => value - b.data[i]));
+}
+
+describe("selectRotated", () => {
+  const identity = complexMatrix(2, 2, Float64Array.of(1, 0, 0, 1), new Float64Array(4));
+  const rotation = (...keyEnergies: number[]): FrequencyRotation => ({
+    forward: identity,
+    inverse: identity,
+    keyEnergies: Float64Array.from(keyEnergies),
+  });
+  const rotations = [rotation(5, 4), rotation(3, 2), rotation(100, 90), rotation(1, 1)];
+  const energies = new Float64Array(heads * half).fill(1);
+
+  it("prefers what turns to what is merely strong", () => {
+    // Frequency 2 has nearly all the energy but hardly turns under attention: |gamma|^2 = 0.999.
+    const phases = new Float64Array(heads * half).fill(0.1);
+    for (let i = 0; i < heads; i++) phases[i * half + 2] = 0.999;
+    expect(selectRotated(rotations, energies, phases, smallAttention, 3)).toEqual([
+      { frequency: 0, component: 0 },
+      { frequency: 0, component: 1 },
+      { frequency: 1, component: 0 },
+    ]);
+  });
+
+  it("ignores components that no query asks for", () => {
+    const silent = energies.slice();
+    for (let i = 0; i < heads; i++) silent[i * half] = 0;
+    const phases = new Float64Array(heads * half);
+    const kept = selectRotated(rotations, silent, phases, smallAttention, 6);
+    expect(kept.every(({ frequency }) => frequency !== 0)).toBe(true);
+  });
+});
+
+describe("splitHeads", () => {
+  const weights = randomGroupedWeights(smallAttention, hidden, 5);
+  const rotations = complexRotations(weights, smallAttention, moment);
+  const all = rotations.flatMap((_, frequency) =>
+    Array.from({ length: kvHeads }, (__, component) => ({ frequency, component })),
+  );
+
+  it("with nothing kept but one pair leaves keys and queries nearly themselves; with all kept nothing is left", () => {
+    const everything = splitHeads(weights, smallAttention, rotations, all, noPhase);
+    expect(largest(everything.nopeKeys)).toBeLessThan(1e-12 * largest(weights.key));
+    const one = splitHeads(weights, smallAttention, rotations, all.slice(0, 1), noPhase);
+    expect(difference(one.queryNope, weights.query)).toBe(0);
+    // Only frequency 0 has lost a component.
+    for (let row = 0; row < kvHeads * headDim; row++) {
+      const start = row * weights.key.columns;
+      const rows = [one.nopeKeys, weights.key].map(({ data }) =>
+        data.subarray(start, start + weights.key.columns),
+      );
+      const gap = largest(Float64Array.from(rows[0], (value, x) => value - rows[1][x]));
+      if (row % half === 0) expect(gap).toBeGreaterThan(1e-3);
+      else expect(gap).toBeLessThan(1e-12);
+    }
+  });
+
+  it("keeps the logit at distance 0, whatever is kept", () => {
+    const kept = selectRotated(
+      rotations,
+      queryEnergies(weights, smallAttention, moment),
+      new Float64Array(heads * half),
+      smallAttention,
+      3,
+    );
+    const split = splitHeads(weights, smallAttention, rotations, kept, noPhase);
+    const x = randomMatrix(hidden + 1, 1, 8);
+    const y = randomMatrix(hidden + 1, 1, 9);
+    const before = { q: multiply(weights.query, x).data, k: multiply(weights.key, y).data };
+    const qRope = multiply(split.queryRope, x).data;
+    const kRope = multiply(split.ropeKey, y).data;
+    const qNope = multiply(split.queryNope, x).data;
+    const kNope = multiply(split.nopeKeys, y).data;
+    for (let i = 0; i < heads; i++) {
+      const group = Math.floor((i * kvHeads) / heads);
+      let original = 0;
+      let converted = 0;
+      for (let j = 0; j < headDim; j++) {
+        original += before.q[i * headDim + j] * before.k[group * headDim + j];
+        converted += qNope[i * headDim + j] * kNope[group * headDim + j];
+      }
+      for (let j = 0; j < 6; j++) converted += qRope[i * 6 + j] * kRope[j];
+      expect(converted).toBeCloseTo(original, 9);
+    }
+  });
+});
+
+describe("outputAwareLatent", () => {
+  const keys = matrix(kvHeads * headDim, hidden + 1);
+  const queryNope = randomMatrix(heads * headDim, hidden + 1, 11);
+
+  it("spends nothing on a value mean, however large", () => {
+    // Values of rank 3 around a mean of a thousand: without centring the mean would take a direction.
+    const weights = randomGroupedWeights(smallAttention, hidden, 12);
+    const value = multiply(randomMatrix(16, 3, 13), randomMatrix(3, hidden + 1, 14));
+    for (let row = 0; row < 16; row++) value.data[(row + 1) * (hidden + 1) - 1] += 1000 * (row + 1);
+    const latent = outputAwareLatent(
+      { ...weights, value },
+      smallAttention,
+      { nopeKeys: keys, queryNope },
+      moment,
+      3,
+    );
+    expect(latent.keptEnergy).toBeCloseTo(1, 9);
+    const x = randomMatrix(hidden + 1, 1, 15);
+    x.data[hidden] = 1;
+    const restored = multiply(latent.valueUp, multiply(latent.down, x)).data;
+    const wanted = multiply(value, x).data;
+    const gap = wanted.map((v, i) => v - restored[i] - latent.valueOffset[i]);
+    expect(largest(gap)).toBeLessThan(1e-6);
+  });
+
+  it("drops value directions that the output projection ignores", () => {
+    const weights = randomGroupedWeights(smallAttention, hidden, 16);
+    // Of each head's eight value dimensions only two reach the output.
+    for (let row = 0; row < hidden; row++) {
+      for (let column = 0; column < heads * headDim; column++) {
+        if (column % headDim >= 2) weights.output.data[row * weights.output.columns + column] = 0;
+      }
+    }
+    const latent = outputAwareLatent(
+      weights,
+      smallAttention,
+      { nopeKeys: keys, queryNope },
+      moment,
+      4,
+    );
+    const error = (component: number) => {
+      const x = randomMatrix(hidden + 1, 1, 17);
+      x.data[hidden] = 1;
+      const restored = multiply(latent.valueUp, multiply(latent.down, x)).data[component];
+      return Math.abs(
+        multiply(weights.value, x).data[component] - restored - latent.valueOffset[component],
+      );
+    };
+    for (const component of [0, 1, 8, 9]) expect(error(component)).toBeLessThan(0.02);
+    expect(error(4)).toBeGreaterThan(0.1);
+  });
+});
+
+describe("OutputRefit", () => {
+  it("finds the projection and bias that made the target, from any start", () => {
+    const truth = randomMatrix(5, 9, 21);
+    const mixed = randomMatrix(600, 8, 22);
+    const refit = new OutputRefit(8, 5);
+    for (const half_ of [0, 1]) {
+      const rows = Float32Array.from(mixed.data.subarray(half_ * 2400, (half_ + 1) * 2400));
+      const target = new Float32Array(300 * 5);
+      for (let t = 0; t < 300; t++) {
+        for (let o = 0; o < 5; o++) {
+          let sum = truth.data[o * 9 + 8];
+          for (let j = 0; j < 8; j++) sum += truth.data[o * 9 + j] * rows[t * 8 + j];
+          target[t * 5 + o] = sum;
+        }
+      }
+      refit.add(rows, target);
+    }
+    // The ridge of 1 % shrinks towards the start, so a start at the truth stays and another comes within 3 %.
+    expect(difference(refit.solve(truth), truth)).toBeLessThan(1e-4);
+    const found = refit.solve(matrix(5, 9));
+    expect(difference(found, truth)).toBeLessThan(0.03 * largest(truth));
+    expect(difference(found, truth)).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,123 @@
+import { eigh, type Matrix } from "@transmla/low-rank";
+import {
+  attentionPrefix,
+  loadAttention,
+  WeightLoader,
+  type AttentionLayer,
+  type DecoderLayer,
+  type LatentAttentionConfig,
+} from "@transmla/models";
+import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
+import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
+import type { ConversionJob } from "./method";
+import { embedCalibration } from "./stream-ends";
+
+/** What the original attention did to one batch, `[tokens, hidden]` each. */
+export interface OriginalBatch {
+  /** The residual stream before the attention. */
+  readonly before: Float32Array;
+  /** What the attention adds to it. */
+  readonly output: Float32Array;
+}
+
+/** The calibration text on its way through the original model and, beside it, through the model converted so far. */
+export class ParallelStreams {
+  /** What makes the result doubtful, in words. */
+  readonly warnings: string[] = [];
+
+  private constructor(
+    private readonly job: ConversionJob,
+    readonly runner: CalibrationRunner,
+    readonly original: CalibrationStream,
+    readonly converted: CalibrationStream,
+  ) {}
+
+  /** Both streams after the embedding. */
+  static async start(job: ConversionJob): Promise<ParallelStreams> {
+    const { device, files, calibration, signal } = job;
+    const runner = new CalibrationRunner(device, files.config, signal);
+    const original = await embedCalibration(job, runner, calibration);
+    const converted = { batches: original.batches.map((batch) => ({ ...batch })) };
+    return new ParallelStreams(job, runner, original, converted);
+  }
+
+  /** `E[x~ x~^T]` of a layer's attention input in one of the streams; warns once if there are fewer tokens than dimensions. */
+  async inputMoment(stream: CalibrationStream, decoder: DecoderLayer): Promise<Matrix> {
+    const moment = await this.runner.inputMoment(stream, decoder);
+    if (this.warnings.length === 0) this.warnIfTooFew(moment);
+    return moment;
+  }
+
+  /** Moves the original's stream past a layer and returns what its attention did. */
+  async advanceOriginal(layer: number, decoder: DecoderLayer): Promise<OriginalBatch[]> {
+    const { attention: config } = this.job.files.config.layers[layer];
+    const batches: OriginalBatch[] = [];
+    await this.runner.advance(
+      this.original,
+      decoder,
+      { layer: decoder.attention, config },
+      (_, before, output) => batches.push({ before, output }),
+    );
+    return batches;
+  }
+
+  /**
+   * Moves the converted model's stream past a layer and returns `E|o' - o|^2 / E|o|^2` of the attention's output, `o` being the
+   * original's.
+   */
+  async advanceConverted(
+    layer: number,
+    decoder: DecoderLayer,
+    config: LatentAttentionConfig,
+    tensors: readonly EncodedTensor[],
+    original: readonly OriginalBatch[],
+  ): Promise<number> {
+    let difference = 0;
+    let energy = 0;
+    await this.withAttention(layer, config, tensors, (attention) =>
+      this.runner.advance(
+        this.converted,
+        decoder,
+        { layer: attention, config },
+        (batch, _, output) => {
+          const reference = original[batch].output;
+          for (const [i, value] of output.entries()) {
+            difference += (value - reference[i]) ** 2;
+            energy += reference[i] ** 2;
+          }
+        },
+      ),
+    );
+    return energy > 0 ? difference / energy : 0;
+  }
+
+  /** Loads a converted attention from the bytes that will be written, for as long as `body` runs. */
+  async withAttention<Value>(
+    layer: number,
+    config: LatentAttentionConfig,
+    tensors: readonly EncodedTensor[],
+    body: (attention: AttentionLayer) => Promise<Value>,
+  ): Promise<Value> {
+    const checkpoint = await memoryCheckpoint(tensors);
+    const loader = new WeightLoader(this.job.device, checkpoint);
+    try {
+      return await body(await loadAttention(loader, config, attentionPrefix(layer)));
+    } finally {
+      loader.release();
+      await checkpoint.close();
+    }
+  }
+
+  /** Fewer tokens than dimensions leave directions unmeasured, which the compression then throws away. */
+  private warnIfTooFew(inputMoment: Matrix): void {
+    const { calibration } = this.job;
+    const tokens = calibration.reduce((sum, { length }) => sum + length, 0);
+    if (tokens >= inputMoment.rows) return;
+    const { values } = eigh(inputMoment);
+    const condition = values[0] / Math.max(values[values.length - 1], Number.MIN_VALUE);
+    this.warnings.push(
+      `${tokens} calibration tokens cannot measure ${inputMoment.rows} dimensions ` +
+        `(condition number ${condition.toExponential(1)}); use at least ${inputMoment.rows}, better many times as many.`,
+    );
+  }
+}
