@@ -36,17 +36,19 @@ async function main() {
   const machine = await describeMachine({ quick, progress: progressOf("limits") });
   const report = { machine, rows: [], tables: [] };
   const failures = [];
+  // The saved report is always of one run: its rows are only comparable because they were measured together.
+  const saved = !quick && !values.only;
   for (const name of chosen) {
     const started = performance.now();
     const { rows, failure } = await runGroup(name, report);
     report.rows.push(...rows);
     if (failure) failures.push(`${name}: ${failure}`);
+    // After every group, so that an interrupted run is not lost.
+    if (saved && failures.length === 0) await save(report);
     progressOf(name)(`done in ${((performance.now() - started) / 1e3).toFixed(0)} s`);
   }
   console.log(plainTable(report));
   for (const failure of failures) console.error(`WRONG RESULT in ${failure}`);
-  // The saved report is always one whole run: its rows are only comparable because they were measured together.
-  if (!quick && !values.only && failures.length === 0) await save(report);
   return failures.length > 0 ? 1 : 0;
 }
 

@@ -10,8 +10,13 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** Rounds that are run however long they take. */
+const LEAST_ROUNDS = 3;
+/** No further round begins after this time, so that a busy machine delays the bench only so much. */
+const BUDGET_SECONDS = 45;
+
 /**
- * Runs one task on every contender in turn, `repetitions` times, after one unmeasured round. Turns are interleaved and start
+ * Runs one task on every contender in turn, at most `repetitions` times, after one unmeasured round. Turns are interleaved and start
  * at another contender each round, so that whatever else the machine does hits all of them alike.
  *
  * @param contenders a map from names to what `openContenders` returned
@@ -30,7 +35,9 @@ export async function interleave(contenders, taskOf, { repetitions, warmups = 1,
     else present.push(name);
   }
   const runs = new Map(present.map((name) => [name, []]));
+  const started = performance.now();
   for (let round = -warmups; round < repetitions; round++) {
+    if (round >= LEAST_ROUNDS && performance.now() - started > 1e3 * BUDGET_SECONDS) break;
     progress?.(round < 0 ? "warming up" : `round ${round + 1} of ${repetitions}`);
     for (let turn = 0; turn < present.length; turn++) {
       const name = present[(turn + Math.max(round, 0)) % present.length];

@@ -41,10 +41,10 @@ export function randomTensor(device, [rows, columns], seed) {
 }
 
 /** A pool of pages filled with random numbers, and the page numbers of one sequence that holds all of it. */
-export function randomPool(device, tokens, width, seed) {
+export function randomPool(device, tokens, width, seed, storage = "f32") {
   const pageTokens = Math.min(tokens, 64);
   const pages = Math.ceil(tokens / pageTokens);
-  const pool = device.pagePool({ pages, pageTokens, width });
+  const pool = device.pagePool({ pages, pageTokens, width, storage });
   for (let page = 0; page < pages; page++) {
     const rows = randomTensor(device, [pageTokens, width], seed + page);
     const slots = Int32Array.from({ length: pageTokens }, (_, i) => page * pageTokens + i);
@@ -72,18 +72,26 @@ export async function checkLinear(device, storage) {
   }
 }
 
-export async function checkGroupedAttention(device) {
+export async function checkGroupedAttention(device, cache) {
   for (const tokens of [1, 21]) {
     await checkAgainstReference(`grouped attention, ${tokens} queries`, device, (on) =>
       on.groupedAttention(
-        groupedInput(on, { tokens, heads: 4, kvHeads: 2, headDim: 16, length: 150 }),
+        groupedInput(on, { tokens, heads: 4, kvHeads: 2, headDim: 16, length: 150, cache }),
       ),
     );
   }
 }
 
-export async function checkLatentAttention(device) {
-  const sizes = { heads: 4, upHeads: 2, kvLoraRank: 32, ropeDim: 8, headDim: 16, length: 150 };
+export async function checkLatentAttention(device, cache) {
+  const sizes = {
+    heads: 4,
+    upHeads: 2,
+    kvLoraRank: 32,
+    ropeDim: 8,
+    headDim: 16,
+    length: 150,
+    cache,
+  };
   for (const way of ["absorbed", "expanded"]) {
     for (const tokens of [1, 21]) {
       await checkAgainstReference(`latent attention ${way}, ${tokens} queries`, device, (on) =>
@@ -94,9 +102,9 @@ export async function checkLatentAttention(device) {
 }
 
 /** Random input of `Device.groupedAttention`: one sequence of `length` cached tokens, the last `tokens` of them queries. */
-export function groupedInput(device, { tokens, heads, kvHeads, headDim, length }) {
-  const keys = randomPool(device, length, kvHeads * headDim, 10);
-  const values = randomPool(device, length, kvHeads * headDim, 1000);
+export function groupedInput(device, { tokens, heads, kvHeads, headDim, length, cache }) {
+  const keys = randomPool(device, length, kvHeads * headDim, 10, cache);
+  const values = randomPool(device, length, kvHeads * headDim, 1000, cache);
   return {
     query: randomTensor(device, [tokens, heads * headDim], 3),
     keys: keys.pool,
@@ -110,15 +118,15 @@ export function groupedInput(device, { tokens, heads, kvHeads, headDim, length }
 
 /** The same for `Device.latentAttention`, up-projections in bf16. */
 export function latentInput(device, sizes) {
-  const { tokens, heads, upHeads, kvLoraRank, ropeDim, headDim, length } = sizes;
-  const latents = randomPool(device, length, kvLoraRank, 10);
+  const { tokens, heads, upHeads, kvLoraRank, ropeDim, headDim, length, cache } = sizes;
+  const latents = randomPool(device, length, kvLoraRank, 10, cache);
   const up = (seed) =>
     randomWeight(device, [upHeads * headDim, kvLoraRank], "bf16", seed, 1 / Math.sqrt(kvLoraRank));
   return {
     queryNope: randomTensor(device, [tokens, heads * headDim], 3),
     queryRope: randomTensor(device, [tokens, heads * ropeDim], 4),
     latents: latents.pool,
-    ropeKeys: randomPool(device, length, ropeDim, 1000).pool,
+    ropeKeys: randomPool(device, length, ropeDim, 1000, cache).pool,
     keyUp: up(5),
     keyUpHeads: upHeads,
     valueUp: up(6),

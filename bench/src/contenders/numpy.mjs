@@ -4,8 +4,10 @@ import { fileURLToPath } from "node:url";
 
 const script = fileURLToPath(new URL("numpy_peer.py", import.meta.url));
 
-/** Python with numpy (OpenBLAS, LAPACK): `TRANSMLA_BENCH_PYTHON`, or `python3`. One JSON object per line each way.
- * `cpu` names the processor whose kernels OpenBLAS is to use instead of the best. */
+/**
+ * Python with numpy (OpenBLAS, LAPACK): `TRANSMLA_BENCH_PYTHON`, or `python3`. One JSON object per line each way.
+ * `cpu` names the processor whose kernels OpenBLAS is to use instead of the best.
+ */
 export async function start({ threads, cpu, ...options }) {
   const python = process.env["TRANSMLA_BENCH_PYTHON"] ?? "python3";
   const child = spawn(python, [script], {

@@ -3,22 +3,25 @@ import { fileSource, folder } from "@transmla/tensor-io";
 import { randomNumbers, randomTokens } from "../random.mjs";
 import { checkGroupedAttention, checkLatentAttention, checkLinear } from "./checks.mjs";
 import { openDevice } from "./device.mjs";
+import { keepInt8 } from "./int8-device.mjs";
 
 /** Tokens per step of a prefill. */
 const PIECE = 512;
 
 /**
- * A model on our CPU device: `path` is a folder or a GGUF file. Tasks:
+ * A model on our CPU device: `path` is a folder or a GGUF file; `int8` is for `keepInt8`. Tasks:
  * `{ kind: "decode", context, tokens }` decodes greedily behind a cache of `context` tokens; `{ kind: "prefill", tokens }`
  * runs a prompt. Both return the seconds of one token.
  */
-export async function start({ path, storage = "bf16", capacity, ...options }) {
+export async function start({ path, int8, capacity, ...options }) {
   const device = await openDevice(options);
-  await checkLinear(device, storage);
-  await checkGroupedAttention(device);
-  await checkLatentAttention(device);
+  await checkLinear(device, int8 ? "q8_0" : "bf16");
+  const cache8 = int8?.cache ? "i8" : "f32";
+  await checkGroupedAttention(device, cache8);
+  await checkLatentAttention(device, cache8);
   const files = await openModel(path.endsWith(".gguf") ? await fileSource(path) : folder(path));
-  const model = await loadKept(files, device, storage);
+  if (int8) keepInt8(device, int8);
+  const model = await loadModel(files, device);
   await files.close();
   const cache = model.createCache({ capacity });
   const vocabulary = model.config.vocabSize;
@@ -56,19 +59,6 @@ export async function start({ path, storage = "bf16", capacity, ...options }) {
   };
   const { attention } = model.config.layers[0];
   return { facts: { attention, simd: device.simd }, run: (task) => tasks[task.kind](task) };
-}
-
-/** Loads a model, and refuses it if its matrices do not keep the storage that is to be measured. */
-async function loadKept(files, device, storage) {
-  const seen = new Set();
-  const weight = device.weight.bind(device);
-  device.weight = (shape, kind) => {
-    seen.add(kind);
-    return weight(shape, kind);
-  };
-  const model = await loadModel(files, device);
-  if (seen.has(storage)) return model;
-  throw new Error(`ours holds these ${storage} weights as ${[...seen].join(", ")}`);
 }
 
 /**

@@ -99,6 +99,7 @@ function limitsOf(threads, { limits }, product) {
   return {
     threads,
     bandwidth: 1e9 * bandwidth.best,
+    missing: product.missing,
     gemm: product.missing ? NaN : (1e9 * product.extra.gflop) / product.best,
   };
 }
@@ -119,10 +120,11 @@ function limitRow(name, ours, { sizes, length, layers, limits }) {
     limit: 1 / Math.max(reading, computing),
     limitName: computing > reading ? "limit of arithmetic" : "limit of reading",
     unit: "steps/s",
-    missing: ours.missing,
+    missing: ours.missing ?? limits.missing,
     atLeast: 0.7,
-    note: ours.missing
-      ? undefined
-      : `${ms(reading)} to read, ${ms(computing)} to compute, ${ms(ours.best)} taken`,
+    note:
+      (ours.missing ?? limits.missing)
+        ? undefined
+        : `${ms(reading)} to read, ${ms(computing)} to compute, ${ms(ours.best)} taken`,
   });
 }

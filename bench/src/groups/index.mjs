@@ -16,10 +16,10 @@ export const groups = {
   matmul,
   decode,
   prefill,
-  wllama,
   attention,
   "low-rank": lowRank,
   "tensor-io": tensorIo,
   conversion,
   memory,
+  wllama,
 };
