@@ -37,10 +37,13 @@ export function ranges(
   parts: number,
   unit: number,
 ): readonly { readonly first: number; readonly count: number }[] {
-  const step = Math.max(1, Math.ceil(count / parts / unit)) * unit;
+  const units = Math.ceil(count / unit);
+  const pieces = Math.min(parts, units);
   const result = [];
-  for (let first = 0; first < count; first += step) {
-    result.push({ first, count: Math.min(step, count - first) });
+  for (let piece = 0, first = 0; piece < pieces; piece++) {
+    const size = unit * Math.floor((units + pieces - 1 - piece) / pieces);
+    result.push({ first, count: Math.min(size, count - first) });
+    first += size;
   }
   return result;
 }
