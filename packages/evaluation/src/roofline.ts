@@ -1,9 +1,11 @@
-import type { Device } from "@transmla/kernels";
+import { deviceKit, type Device } from "@transmla/kernels";
 import {
   modelTensors,
+  weightStorage,
   type AttentionConfig,
   type LatentAttentionConfig,
   type ModelConfig,
+  type WeightPrecision,
 } from "@transmla/models";
 import type { Checkpoint } from "@transmla/tensor-io";
 
@@ -90,20 +92,24 @@ export function limitSeconds({ bytes, flops }: Work, { bandwidth, gemm }: Machin
  * Weights of one decoded token: every matrix is read once, except the embedding table (one row) and experts that are not
  * chosen. `checkpoint` says how numbers are stored; what no kernel multiplies as it is counts as float32.
  */
-export function weightWork(config: ModelConfig, checkpoint: Checkpoint): Work {
+export function weightWork(
+  config: ModelConfig,
+  checkpoint: Checkpoint,
+  precision: WeightPrecision = "stored",
+): Work {
   let bytes = 0;
   let flops = 0;
   for (const { name, shape } of modelTensors(config)) {
     if (shape.length < 2 || (name === "model.embed_tokens.weight" && !config.tiedEmbeddings))
       continue;
-    const numbers = shape.reduce((product, size) => product * size, 1) * usedPart(config, name);
-    bytes += numbers * (storedBytes[checkpoint.tensors.get(name)!.dtype] ?? 4);
-    flops += 2 * numbers;
+    const [rows = 0, columns = 0] = shape;
+    const part = usedPart(config, name);
+    const storage = weightStorage(checkpoint.tensors.get(name)!.dtype, precision);
+    bytes += part * rows * deviceKit.rowBytes(storage, columns);
+    flops += part * 2 * rows * columns;
   }
   return { bytes, flops };
 }
-
-const storedBytes: Readonly<Record<string, number>> = { BF16: 2 };
 
 /** Part of a tensor that one token needs. */
 function usedPart(config: ModelConfig, name: string): number {

@@ -1,4 +1,4 @@
-import type { Device, PagePool } from "@transmla/kernels";
+import type { CacheStorage, Device, PagePool } from "@transmla/kernels";
 import { CacheSequence } from "./cache-sequence";
 import { LatentCacheError } from "./errors";
 import { PageAllocator } from "./page-allocator";
@@ -20,7 +20,17 @@ export interface PagedCacheOptions {
   readonly capacity: number;
   /** Tokens per page (default 64). */
   readonly pageTokens?: number;
+  /** How numbers are kept (default `f32`). */
+  readonly storage?: CacheStorage | undefined;
 }
+
+/** Bytes of a row of `width` numbers; bytes have a float32 scale beside them. */
+const rowBytes: Readonly<Record<CacheStorage, (width: number) => number>> = {
+  f32: (width) => 4 * width,
+  f16: (width) => 2 * width,
+  bf16: (width) => 2 * width,
+  i8: (width) => width + 4,
+};
 
 /**
  * A cache of fixed size in pages of `pageTokens` tokens, shared by any number of sequences. A page number means the same
@@ -29,6 +39,7 @@ export interface PagedCacheOptions {
 export class PagedCache {
   readonly layers: readonly (readonly CachePlane[])[];
   readonly pageTokens: number;
+  readonly storage: CacheStorage;
   private readonly pools: readonly (readonly PagePool[])[];
   private readonly allocator: PageAllocator;
   private readonly sequences = new Set<CacheSequence>();
@@ -42,7 +53,8 @@ export class PagedCache {
     this.pageTokens = positiveInteger("pageTokens", options.pageTokens ?? 64);
     const pages = Math.ceil(positiveInteger("capacity", options.capacity) / this.pageTokens);
     this.allocator = new PageAllocator(pages);
-    const layout = { pages, pageTokens: this.pageTokens };
+    this.storage = options.storage ?? "f32";
+    const layout = { pages, pageTokens: this.pageTokens, storage: this.storage };
     this.pools = options.layers.map((planes) =>
       planes.map(({ width }) => device.pagePool({ ...layout, width })),
     );
@@ -53,6 +65,12 @@ export class PagedCache {
     return this.layers.flat().reduce((sum, plane) => sum + plane.width, 0);
   }
 
+  /** Bytes kept per token over all layers. */
+  get bytesPerToken(): number {
+    const bytesOf = rowBytes[this.storage];
+    return this.layers.flat().reduce((sum, plane) => sum + bytesOf(plane.width), 0);
+  }
+
   /** Tokens that still fit into untouched pages. */
   get freeTokens(): number {
     return this.allocator.available * this.pageTokens;
@@ -61,7 +79,7 @@ export class PagedCache {
   /** Bytes behind the pages in use. */
   get usedBytes(): number {
     const pages = this.allocator.pages - this.allocator.available;
-    return pages * this.pageTokens * this.numbersPerToken * Float32Array.BYTES_PER_ELEMENT;
+    return pages * this.pageTokens * this.bytesPerToken;
   }
 
   /** The pools of one layer, in the order of its planes. */

@@ -33,4 +33,10 @@ export {
   modelTensors,
   type TensorSpec,
 } from "./tensors";
-export { project, WeightLoader, type Projection } from "./weights";
+export {
+  project,
+  WeightLoader,
+  weightStorage,
+  type Projection,
+  type WeightPrecision,
+} from "./weights";

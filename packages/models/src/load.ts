@@ -2,12 +2,14 @@ import type { Device } from "@transmla/kernels";
 import { loadDecoderLayer, type DecoderLayer } from "./decoder-layer";
 import { Model } from "./model";
 import type { ModelFiles } from "./open-model";
-import { WeightLoader } from "./weights";
+import { WeightLoader, type WeightPrecision } from "./weights";
 
 export interface LoadOptions {
   /** Called after every layer with the layers loaded so far. */
   readonly onProgress?: (progress: { done: number; total: number; unit: string }) => void;
   readonly signal?: AbortSignal;
+  /** Precision of the matrices on the device (default `stored`). */
+  readonly weights?: WeightPrecision | undefined;
 }
 
 /**
@@ -18,10 +20,10 @@ export interface LoadOptions {
 export async function loadModel(
   files: ModelFiles,
   device: Device,
-  { onProgress, signal }: LoadOptions = {},
+  { onProgress, signal, weights }: LoadOptions = {},
 ): Promise<Model> {
   const { config } = files;
-  const loader = new WeightLoader(device, files.checkpoint, signal);
+  const loader = new WeightLoader(device, files.checkpoint, signal, weights);
   try {
     const embedding = await loader.matrix("model.embed_tokens.weight");
     const layers: DecoderLayer[] = [];

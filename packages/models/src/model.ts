@@ -1,5 +1,5 @@
 import type { Device, Tensor, Weight } from "@transmla/kernels";
-import { PagedCache, type CachePlane } from "@transmla/latent-cache";
+import { PagedCache, type CachePlane, type PagedCacheOptions } from "@transmla/latent-cache";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
@@ -30,7 +30,7 @@ export class Model {
   }
 
   /** A cache for this model. `capacity` counts tokens over all sequences. Throws the device's `OutOfMemory`. */
-  createCache(options: { readonly capacity: number; readonly pageTokens?: number }): PagedCache {
+  createCache(options: Omit<PagedCacheOptions, "layers">): PagedCache {
     return new PagedCache(this.device, { layers: this.cachePlanes, ...options });
   }
 

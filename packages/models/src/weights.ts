@@ -1,10 +1,29 @@
 import type { Device, Tensor, Weight, WeightStorage } from "@transmla/kernels";
 import type { Checkpoint } from "@transmla/tensor-io";
+import { quantiseRows } from "./quantise";
 
 /** Bytes read at once: large enough for the disk, small beside any model. */
 const PIECE_BYTES = 8 << 20;
 
-const storages: Readonly<Record<string, WeightStorage>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+/** Storages of a device by the element type on disk; what has none is widened to float32. */
+const storages: Readonly<Record<string, WeightStorage>> = {
+  F32: "f32",
+  F16: "f16",
+  BF16: "bf16",
+  Q8_0: "q8_0",
+  Q4_0: "q4_0",
+  Q4_1: "q4_1",
+  Q4_K: "q4_k",
+  Q6_K: "q6_k",
+};
+
+/** How matrices are kept on the device: `stored` as on disk where the device can, `i8` rounded to bytes with a scale per row. */
+export type WeightPrecision = "stored" | "i8";
+
+/** The storage in which a device keeps a matrix of this element type. */
+export function weightStorage(dtype: string, precision: WeightPrecision): WeightStorage {
+  return precision === "i8" ? "i8" : (storages[dtype] ?? "f32");
+}
 
 /** Loads tensors of a checkpoint onto a device, a matrix in pieces of rows, so that nothing is held twice. */
 export class WeightLoader {
@@ -14,25 +33,31 @@ export class WeightLoader {
     readonly device: Device,
     private readonly checkpoint: Checkpoint,
     private readonly signal?: AbortSignal,
+    private readonly precision: WeightPrecision = "stored",
   ) {}
 
-  /** A matrix `[out, in]` in the storage it has on disk; formats without a kernel of their own arrive as float32. */
+  /** A matrix `[out, in]`; formats without a kernel of their own arrive as float32. */
   async matrix(name: string): Promise<Weight> {
     const { dtype, shape, byteLength } = this.checkpoint.tensors.get(name)!;
     const [rows, columns] = shape as [number, number];
-    const storage = storages[dtype];
-    const weight = this.device.weight([rows, columns], storage ?? "f32");
-    const rowBytes = storage ? byteLength / rows : columns * 4;
-    const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+    const storage = weightStorage(dtype, this.precision);
+    const weight = this.device.weight([rows, columns], storage);
     this.loaded.push(weight);
+    const asStored = storage === storages[dtype];
+    const rowBytes = asStored ? byteLength / rows : columns * 4;
+    const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
     for (let first = 0; first < rows; first += step) {
       const slice = { rows: [first, Math.min(rows, first + step)] as const, ...this.abort() };
-      const bytes = storage
+      const bytes = asStored
         ? await this.checkpoint.readBytes(name, slice)
-        : new Uint8Array((await this.checkpoint.read(name, { as: "f32", ...slice })).buffer);
+        : this.converted(await this.checkpoint.read(name, { as: "f32", ...slice }), columns);
       this.device.writeRows(weight, first, bytes);
     }
     return weight;
+  }
+
+  private converted(values: Float32Array, columns: number): Uint8Array {
+    return this.precision === "i8" ? quantiseRows(values, columns) : new Uint8Array(values.buffer);
   }
 
   /** A vector, as a tensor `[1, size]`. */
