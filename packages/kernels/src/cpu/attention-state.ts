@@ -152,31 +152,57 @@ export class AttentionState {
     [a = NONE, b = NONE]: readonly LogitPart[],
     values: CachePlane,
     { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
-  ): Int32Array {
+  ): number[] {
     const { heads, scale, window } = this.#sizes;
     // Both slices of keys and slices of values serve whole groups.
     const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
     const groups = heads / groupHeads;
     const states = piece * this.#rows;
-    const fields = Int32Array.from(
-      [
-        [a.query, a.keys.pointer, a.width, a.keys.width],
-        [b.query, b.keys.pointer, b.width, b.keys.width],
-        [values.pointer, values.width, this.#valueWidth],
-        [this.#output + 4 * states * this.#valueWidth],
-        [this.#largest + 4 * states, this.#sum + 4 * states],
-        [heads, groups, groupHeads],
-        [groups / keyHeads, keyWidth, groups / valueHeads, valueWidth],
-        [queryStart + firstQuery, queries, length - queryCount + firstQuery],
-        [window ?? NO_WINDOW],
-        [range.pages, range.pageTokens, range.base, range.start, range.end, 0],
-        [a.keys.storage, b.keys.storage, values.storage],
-      ].flat(),
-    );
-    new Float32Array(fields.buffer)[fields.length - 4] = scale;
+    scaleBits[0] = scale;
+    // A flat list, because this runs for every layer of every token.
+    const fields = [
+      a.query,
+      a.keys.pointer,
+      a.width,
+      a.keys.width,
+      b.query,
+      b.keys.pointer,
+      b.width,
+      b.keys.width,
+      values.pointer,
+      values.width,
+      this.#valueWidth,
+      this.#output + 4 * states * this.#valueWidth,
+      this.#largest + 4 * states,
+      this.#sum + 4 * states,
+      heads,
+      groups,
+      groupHeads,
+      groups / keyHeads,
+      keyWidth,
+      groups / valueHeads,
+      valueWidth,
+      queryStart + firstQuery,
+      queries,
+      length - queryCount + firstQuery,
+      window ?? NO_WINDOW,
+      range.pages,
+      range.pageTokens,
+      range.base,
+      range.start,
+      range.end,
+      scaleInteger[0]!,
+      a.keys.storage,
+      b.keys.storage,
+      values.storage,
+    ];
     return fields;
   }
 }
+
+/** The bits of a float32. */
+const scaleBits = new Float32Array(1);
+const scaleInteger = new Int32Array(scaleBits.buffer);
 
 const NONE: LogitPart = { query: 0, keys: floatPlane(0, 0), width: 0 };
 

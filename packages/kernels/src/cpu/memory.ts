@@ -29,6 +29,7 @@ export class Memory {
   readonly #used = new Map<number, number>();
   #end = FIRST;
   #floats: Float32Array;
+  #integers: Int32Array;
   #bytes: Uint8Array;
 
   /**
@@ -41,6 +42,7 @@ export class Memory {
     this.buffer = buffer;
     this.#limit = pages * PAGE;
     this.#floats = new Float32Array(this.buffer.buffer);
+    this.#integers = new Int32Array(this.buffer.buffer);
     this.#bytes = new Uint8Array(this.buffer.buffer);
   }
 
@@ -50,6 +52,14 @@ export class Memory {
       this.#floats = new Float32Array(this.buffer.buffer);
     }
     return this.#floats;
+  }
+
+  /** The memory as whole numbers, valid until the next allocation. */
+  get integers(): Int32Array {
+    if (this.#integers.buffer !== this.buffer.buffer) {
+      this.#integers = new Int32Array(this.buffer.buffer);
+    }
+    return this.#integers;
   }
 
   /** The memory as bytes, valid until the next allocation. */

@@ -87,7 +87,11 @@ async function create(
 }
 
 /** Copies whole numbers into memory. */
-export function placeIntegers(memory: Memory, pointer: Pointer, integers: Int32Array): Pointer {
-  new Int32Array(memory.buffer.buffer).set(integers, pointer / 4);
+export function placeIntegers(
+  memory: Memory,
+  pointer: Pointer,
+  integers: ArrayLike<number>,
+): Pointer {
+  memory.integers.set(integers, pointer / 4);
   return pointer;
 }
