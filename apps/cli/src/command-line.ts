@@ -1,6 +1,8 @@
+import type { CacheStorage } from "@transmla/kernels";
+import type { WeightPrecision } from "@transmla/models";
 import { Command as Parser, CommanderError, Option } from "commander";
 import { version } from "../package.json";
-import type { Command, Flag } from "./command";
+import type { Command, Flag, ModelStorage } from "./command";
 import { deviceNames, type DeviceName } from "./devices";
 import { usage } from "./errors";
 import { choice, filled, integer, optional, toggle } from "./flags";
@@ -10,6 +12,13 @@ import type { Io } from "./io";
 const globalFlags = {
   device: choice("--device <name>", "what computes", deviceNames, "cpu"),
   threads: optional("--threads <n>", "threads of the CPU device (default: all)", integer(1, 64)),
+  weights: choice(
+    "--weights <type>",
+    "weights as stored, or rounded to bytes",
+    ["stored", "i8"],
+    "stored",
+  ),
+  cache: choice("--cache <type>", "numbers in the cache", ["f32", "f16", "bf16", "i8"], "f32"),
   quiet: toggle("--quiet", "no progress and no remarks"),
   json: toggle("--json", "print one JSON object instead of text"),
 };
@@ -17,6 +26,8 @@ const globalFlags = {
 interface GlobalValues {
   readonly device: DeviceName;
   readonly threads?: number;
+  readonly weights: WeightPrecision;
+  readonly cache: CacheStorage;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -29,6 +40,7 @@ export interface Invocation {
   readonly values: Readonly<Record<string, unknown>>;
   readonly device: DeviceName;
   readonly threads: number | undefined;
+  readonly storage: ModelStorage;
   readonly quiet: boolean;
   readonly json: boolean;
 }
@@ -115,9 +127,10 @@ function addCommand(parser: Parser, command: Command, found: (invocation: Invoca
         given[attribute] ?? command.flags[name]?.fallback,
       ]),
     );
-    const { device, threads, quiet, json } = parser.opts<GlobalValues>();
+    const { device, threads, weights, cache, quiet, json } = parser.opts<GlobalValues>();
     const mode = { quiet: quiet === true, json: json === true };
-    found({ command, args: sub.args, values, device, threads, ...mode });
+    const storage = { weights, cacheStorage: cache };
+    found({ command, args: sub.args, values, device, threads, storage, ...mode });
   });
 }
 

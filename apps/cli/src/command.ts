@@ -1,4 +1,5 @@
 import type { Device } from "@transmla/kernels";
+import type { LoadOptions } from "@transmla/models";
 import type { Terminal } from "./terminal/terminal";
 
 /** A flag of a command: how it is written, and how its text becomes a value. */
@@ -28,10 +29,14 @@ export interface Argument {
   readonly description: string;
 }
 
+/** How a model is kept on the device. */
+export type ModelStorage = Pick<LoadOptions, "weights" | "cacheStorage">;
+
 /** What a command works with. */
 export interface CommandContext {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
+  readonly storage: ModelStorage;
   /** The device that the user chose; made once and destroyed when the command ends. */
   device(): Promise<Device>;
 }

@@ -71,11 +71,12 @@ export function tokenizerOf({ files }: LocatedModel): Promise<Tokenizer> {
 export function load(
   { name, files }: LocatedModel,
   device: Device,
-  { terminal, signal }: CommandContext,
+  { terminal, signal, storage }: CommandContext,
 ): Promise<Model> {
   const label = `loading ${shortName(name)}`;
   terminal.working(label);
-  return loadModel(files, device, { onProgress: terminal.progressOf(label), signal });
+  const onProgress = terminal.progressOf(label);
+  return loadModel(files, device, { ...storage, onProgress, signal });
 }
 
 /** The last part of a path, for lines that have no room for all of it. */

@@ -35,7 +35,7 @@ export async function run(
 }
 
 async function execute(
-  { command, args, values, device: name, threads }: Invocation,
+  { command, args, values, device: name, threads, storage }: Invocation,
   terminal: Terminal,
   io: Io,
 ): Promise<Result> {
@@ -43,6 +43,7 @@ async function execute(
   const context: CommandContext = {
     terminal,
     signal: io.signal,
+    storage,
     device: () => (device ??= openDevice(name, { threads })),
   };
   try {

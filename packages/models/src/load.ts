@@ -1,4 +1,4 @@
-import type { Device } from "@transmla/kernels";
+import type { CacheStorage, Device } from "@transmla/kernels";
 import { loadDecoderLayer, type DecoderLayer } from "./decoder-layer";
 import { Model } from "./model";
 import type { ModelFiles } from "./open-model";
@@ -10,6 +10,8 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Precision of the matrices on the device (default `stored`). */
   readonly weights?: WeightPrecision | undefined;
+  /** How caches of the model keep their numbers (default `f32`). */
+  readonly cacheStorage?: CacheStorage | undefined;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface LoadOptions {
 export async function loadModel(
   files: ModelFiles,
   device: Device,
-  { onProgress, signal, weights }: LoadOptions = {},
+  { onProgress, signal, weights, cacheStorage }: LoadOptions = {},
 ): Promise<Model> {
   const { config } = files;
   const loader = new WeightLoader(device, files.checkpoint, signal, weights);
@@ -33,7 +35,8 @@ export async function loadModel(
     }
     const finalNorm = await loader.vector("model.norm.weight");
     const head = config.tiedEmbeddings ? embedding : await loader.matrix("lm_head.weight");
-    return new Model(config, device, { embedding, layers, finalNorm, head }, loader);
+    const parts = { embedding, layers, finalNorm, head };
+    return new Model(config, device, parts, loader, cacheStorage);
   } catch (error) {
     loader.release();
     throw error;

@@ -1,4 +1,4 @@
-import type { Device, Tensor, Weight } from "@transmla/kernels";
+import type { CacheStorage, Device, Tensor, Weight } from "@transmla/kernels";
 import { PagedCache, type CachePlane, type PagedCacheOptions } from "@transmla/latent-cache";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
@@ -22,6 +22,8 @@ export class Model {
     readonly device: Device,
     private readonly parts: ModelParts,
     private readonly loader: WeightLoader,
+    /** How caches of this model keep their numbers unless told otherwise. */
+    readonly cacheStorage: CacheStorage = "f32",
   ) {}
 
   /** What every layer caches per token, for a cache of one's own. */
@@ -31,7 +33,8 @@ export class Model {
 
   /** A cache for this model. `capacity` counts tokens over all sequences. Throws the device's `OutOfMemory`. */
   createCache(options: Omit<PagedCacheOptions, "layers">): PagedCache {
-    return new PagedCache(this.device, { layers: this.cachePlanes, ...options });
+    const { cacheStorage: storage } = this;
+    return new PagedCache(this.device, { layers: this.cachePlanes, storage, ...options });
   }
 
   /**

@@ -8,7 +8,7 @@ import {
   type MachineLimits,
   type SpeedRow,
 } from "@transmla/evaluation";
-import type { ModelFiles } from "@transmla/models";
+import type { ModelFiles, WeightPrecision } from "@transmla/models";
 import { defineCommand } from "../command";
 import { integer, integers, withDefault } from "../flags";
 import { load, shortName, withModel } from "../model-location";
@@ -50,7 +50,8 @@ export const benchCommand = defineCommand({
         signal,
         onProgress: terminal.progressOf(`measuring ${shortName(name)}`),
       });
-      const rows = withPredictions(model.files, machine, measured);
+      const { weights } = context.storage;
+      const rows = withPredictions(model.files, weights, machine, measured);
       const { bold, dim } = terminal.colour;
       terminal.print(
         bold(name),
@@ -73,24 +74,29 @@ interface BenchRow extends SpeedRow {
   readonly decodePredicted: number;
   /**
    * Time the attention needs at the machine's limit over the time it took: what a step takes longer than at the shortest
-   * context of the run. Absent for that one.
+   * context of the run. Absent for that one, and where the two differ too little.
    */
   readonly attentionFractionOfLimit?: number;
 }
 
+/** Part of a step that two equal measurements may differ by. */
+const NOISE = 0.05;
+
 function withPredictions(
   { config, checkpoint }: ModelFiles,
+  precision: WeightPrecision | undefined,
   machine: MachineLimits,
   measured: readonly SpeedRow[],
 ): BenchRow[] {
-  const weights = weightWork(config, checkpoint);
+  const weights = weightWork(config, checkpoint, precision);
   const [base] = measured;
   return measured.map((row) => {
     const attention = attentionWork(config, row.context);
     const seconds = limitSeconds(weights, machine) + limitSeconds(attention, machine);
     const decodePredicted = 1 / seconds;
     const longer = row.decodeSeconds - base!.decodeSeconds;
-    if (row === base || longer <= 0) return { ...row, decodePredicted };
+    // A difference of a few per cent of a step is noise, and says nothing about attention.
+    if (longer < NOISE * base!.decodeSeconds) return { ...row, decodePredicted };
     const shortest = attentionWork(config, base!.context);
     const extra = addWork(attention, { bytes: -shortest.bytes, flops: -shortest.flops });
     return {

@@ -85,3 +85,20 @@ describe("evaluate", () => {
     });
   });
 });
+
+it("keeps weights and cache as asked, at little cost in perplexity", async () => {
+  const measure = async (...flags: string[]) => {
+    const { result } = await transmlaJson(["evaluate", "sample", ...few, ...flags]);
+    return (result as { perplexity: number }).perplexity;
+  };
+  const plain = await measure();
+  for (const flags of [
+    ["--weights", "i8"],
+    ["--cache", "i8"],
+    ["--cache", "bf16"],
+  ]) {
+    const rounded = await measure(...flags);
+    expect(rounded).not.toBe(plain);
+    expect(Math.abs(rounded / plain - 1)).toBeLessThan(0.02);
+  }
+});
