@@ -1,5 +1,5 @@
 import {
-  eigh,
+  leadingEigen,
   multiplyTransposedLeft,
   matrix,
   multiply,
@@ -39,8 +39,10 @@ export function jointCompression(
   ratio = balanceRatio(keys, values, inputMoment),
 ): JointLatent {
   const joint = stackRows(scaleRows(keys, new Float64Array(keys.rows).fill(1 / ratio)), values);
-  const { values: energies, vectors } = eigh(symmetricForm(joint, inputMoment));
-  const leading = columnSlice(vectors, 0, rank);
+  const { values: energies, vectors: leading } = leadingEigen(
+    symmetricForm(joint, inputMoment),
+    rank,
+  );
   const keyPart = rowSlice(leading, 0, keys.rows);
   return {
     down: multiplyTransposedLeft(leading, joint),
@@ -79,8 +81,7 @@ export function lowRankQuery(
   inputMoment: Matrix,
   rank: number,
 ): { readonly basis: Matrix; readonly down: Matrix } {
-  const { vectors } = eigh(symmetricForm(query, inputMoment));
-  const basis = columnSlice(vectors, 0, rank);
+  const { vectors: basis } = leadingEigen(symmetricForm(query, inputMoment), rank);
   const withoutBias = columnSlice(query, 0, query.columns - 1);
   return { basis, down: multiplyTransposedLeft(basis, withoutBias) };
 }

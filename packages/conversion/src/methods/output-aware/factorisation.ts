@@ -2,7 +2,7 @@ import {
   add,
   blockDiagonal,
   columnSlice,
-  eigh,
+  leadingEigen,
   matrix,
   multiply,
   multiplyTransposedLeft,
@@ -60,8 +60,10 @@ export function outputAwareLatent(
     covariance,
     config.heads * (LEAST_LOGIT / config.scale) ** 2,
   );
-  const { values: energies, vectors } = eigh(symmetricForm(metric.root, covariance));
-  const leading = columnSlice(vectors, 0, rank);
+  const { values: energies, vectors: leading } = leadingEigen(
+    symmetricForm(metric.root, covariance),
+    rank,
+  );
   const down = multiply(multiplyTransposedLeft(leading, metric.root), y);
   const up = multiply(metric.inverseRoot, leading);
   const keyRows = nopeKeys.rows;
