@@ -66,6 +66,22 @@ describe("PagedCache", () => {
     expect(codeOf(() => sequence.append(1))).toBe("SequenceReleased");
   });
 
+  it.each([
+    ["f32", 20],
+    ["f16", 10],
+    ["i8", 5 + 2 * 4],
+  ] as const)("counts the bytes of rows kept as %s", (storage, bytes) => {
+    const cache = new PagedCache(referenceDevice(), {
+      layers,
+      capacity: 8,
+      pageTokens: 4,
+      storage,
+    });
+    cache.open().append(5);
+    expect(cache.bytesPerToken).toBe(bytes);
+    expect(cache.usedBytes).toBe(8 * bytes);
+  });
+
   it.each([0, -1, 1.5, Number.NaN])("refuses a capacity of %s", (capacity) => {
     const device = referenceDevice();
     expect(codeOf(() => new PagedCache(device, { layers, capacity }))).toBe("InvalidArgument");
