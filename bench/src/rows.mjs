@@ -25,10 +25,25 @@ export function compare({ group, name, ours, peer, peerName, unit, value, note, 
   };
 }
 
-/** A row of two numbers in one unit, such as the best rate of ours beside a limit. */
-export function against({ group, name, ours, limit, limitName, unit, missing, note, ...target }) {
+const LIMIT_TOO_LOW =
+  "no verdict: faster than the limit, which was measured while the machine was busy";
+
+/** A row of two numbers in one unit; with `isLimit`, the best rate of ours beside what the machine can do at most. */
+export function against({
+  group,
+  name,
+  ours,
+  limit,
+  limitName,
+  unit,
+  missing,
+  note,
+  isLimit,
+  ...target
+}) {
   const base = { group, name, peerName: limitName, unit, target: written(target) };
   if (missing !== undefined) return skip(base, missing);
+  if (isLimit && ours > limit) return { ...judged(base, ours, limit, {}), note: LIMIT_TOO_LOW };
   return { ...judged(base, ours, limit, target), ...(note && { note }) };
 }
 

@@ -119,6 +119,7 @@ function limitRow(name, ours, { sizes, length, layers, limits }) {
     ours: 1 / ours.best,
     limit: 1 / Math.max(reading, computing),
     limitName: computing > reading ? "limit of arithmetic" : "limit of reading",
+    isLimit: true,
     unit: "steps/s",
     missing: ours.missing ?? limits.missing,
     atLeast: 0.7,

@@ -94,6 +94,7 @@ function shortContextRows(results, quick, { limits }) {
       ours: gigabytes / two.best,
       limit: limits.read2.best,
       limitName: "DRAM read, 2 threads",
+      isLimit: true,
       unit: "GB/s",
       missing: two.missing ?? limits.read2.missing,
       atLeast: 0.65,
