@@ -59,7 +59,6 @@ const prompt = "The history of the Roman Empire begins with";
 
 describe("SmolLM2-135M", () => {
   const exact = join(work, "exact");
-  const compressed = join(work, "transmla-50");
 
   it("becomes latent attention with the same cache and the same logits", async () => {
     const report = await transmla("convert", model, exact, "--method", "exact");
@@ -92,31 +91,29 @@ describe("SmolLM2-135M", () => {
     expect(converted["tokens"]).toEqual(original["tokens"]);
   });
 
-  it("keeps writing English from half of the cache", async () => {
-    const report = await transmla(
-      "convert",
-      model,
-      compressed,
-      "--method",
-      "transmla",
-      "--keep",
-      "50%",
-      "--calibration",
-      calibration,
-    );
-    show("convert transmla", report);
-    expect(report["keptFraction"]).toBe(0.5);
-    const evaluate = (path: string) =>
-      transmla("evaluate", path, "--text", evaluation, "--max-tokens", "20000");
+  const evaluate = (path: string) =>
+    transmla("evaluate", path, "--text", evaluation, "--max-tokens", "20000");
+
+  it("keeps writing English from half of the cache, and loses less by our own method", async () => {
+    const perplexities: number[] = [];
+    for (const method of ["transmla", "output-aware"]) {
+      const out = join(work, method);
+      const flags = ["--method", method, "--keep", "50%", "--calibration", calibration];
+      const report = await transmla("convert", model, out, ...flags);
+      show(`convert ${method}`, report);
+      expect(report["keptFraction"]).toBe(0.5);
+      const measured = await evaluate(out);
+      show(`evaluate ${method} 50 %`, measured);
+      perplexities.push(Number(measured["perplexity"]));
+      const text = await transmla("generate", out, "--prompt", prompt, "--max-tokens", "60");
+      show(`generate ${method} 50 %`, text);
+    }
     const before = await evaluate(model);
-    const after = await evaluate(compressed);
     show("evaluate original", before);
-    show("evaluate transmla 50 %", after);
-    expect(Number(after["perplexity"])).toBeGreaterThan(Number(before["perplexity"]));
-    expect(Number(after["perplexity"])).toBeLessThan(2 * Number(before["perplexity"]));
-    show(
-      "generate transmla 50 %",
-      await transmla("generate", compressed, "--prompt", prompt, "--max-tokens", "60"),
-    );
+    const [published, ours] = perplexities.map((value) => value / Number(before["perplexity"]));
+    expect(published).toBeLessThan(2);
+    expect(ours).toBeGreaterThan(1);
+    // The log-perplexity gap: 0.59 and 0.28 when this was written.
+    expect(Math.log(ours!)).toBeLessThan(0.6 * Math.log(published!));
   });
 });
