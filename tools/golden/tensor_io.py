@@ -177,6 +177,19 @@ def gguf_file() -> None:
     write_json("every-type.json", expected)
 
 
+def q8_0() -> None:
+    """Blocks quantised by the package: normal numbers, zeros, subnormal scales, ties, one outlier."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(0, 1, (8, 32)).astype(np.float32)
+    values[1] = 0
+    values[2] *= 1e-7
+    values[3] = np.arange(32) / 2 - 8
+    values[3, 0] = 127
+    values[4, 5] = 6e4
+    blocks = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+    write_json("q8_0.json", {"f32": b64(values), "q8_0": b64(blocks)})
+
+
 def verdicts() -> None:
     """What the Rust crate says to good and bad headers."""
     one = '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
@@ -225,4 +238,5 @@ if __name__ == "__main__":
     floats()
     sharded()
     gguf_file()
+    q8_0()
     verdicts()

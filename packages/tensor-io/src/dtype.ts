@@ -45,6 +45,10 @@ export const ggufBlockDTypes = [
 export type SafetensorsDType = (typeof safetensorsDTypes)[number];
 /** A quantised block type of GGUF. */
 export type GgufBlockDType = (typeof ggufBlockDTypes)[number];
+/** An element type that a GGUF file can have. */
+export type GgufDType =
+  | GgufBlockDType
+  | Extract<SafetensorsDType, "F32" | "F16" | "BF16" | "F64" | "I8" | "I16" | "I32" | "I64">;
 /** How the values of a tensor are stored. */
 export type TensorDType = SafetensorsDType | GgufBlockDType;
 

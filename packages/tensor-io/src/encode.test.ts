@@ -79,7 +79,7 @@ test("F32 and F64 are exact copies", () => {
 });
 
 test("UnsupportedConversion for integers, complex numbers and blocks", async () => {
-  for (const dtype of ["I8", "BOOL", "C64", "F4", "Q8_0"] as const) {
+  for (const dtype of ["I8", "BOOL", "C64", "F4", "Q4_0"] as const) {
     await expectCode("UnsupportedConversion", () => encodeFromF32(Float32Array.of(1), dtype));
   }
 });

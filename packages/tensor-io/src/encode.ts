@@ -1,5 +1,6 @@
-import type { TensorDType } from "./dtype";
+import { byteLengthOf, type TensorDType } from "./dtype";
 import { TensorIoError } from "./errors";
+import { encodeQ8_0 } from "./gguf/encode-blocks";
 import { encodeMinifloat, minifloatFormats, type Overflow } from "./minifloat";
 
 export interface EncodeOptions {
@@ -23,8 +24,9 @@ type Encoder = (
 /**
  * The storage of float32 values: F32, F64, F16, BF16 and the F8 types, rounded to the nearest value, ties to even.
  * NaN becomes NaN. F8_E8M0 holds powers of two from 2^-127 to 2^127; what is zero, negative or smaller counts
- * as overflow and saturates to 2^-127.
- * @throws TensorIoError ValueNotRepresentable with the index, UnsupportedConversion for other types
+ * as overflow and saturates to 2^-127. Q8_0 (rows of whole blocks of 32) is quantised as ggml does and refuses values
+ * beyond its scale under every `overflow`.
+ * @throws TensorIoError ValueNotRepresentable with the index, MisalignedSlice, UnsupportedConversion for other types
  */
 export function encodeFromF32(
   values: Float32Array,
@@ -38,7 +40,9 @@ export function encodeFromF32(
     throw new TensorIoError("UnsupportedConversion", `f32 cannot be stored as ${dtype}`, { dtype });
   }
   const wide = dtype === "F16" || dtype === "BF16";
-  const codes = wide ? new Uint16Array(values.length) : new Uint8Array(values.length);
+  const codes = wide
+    ? new Uint16Array(values.length)
+    : new Uint8Array(byteLengthOf(dtype, values.length));
   const refused = encode(values, options.overflow ?? "error", codes);
   if (refused >= 0) {
     const value = values[refused];
@@ -54,6 +58,7 @@ export function encodeFromF32(
 
 const encoders: Readonly<Partial<Record<TensorDType, Encoder>>> = {
   F8_E8M0: encodePowers,
+  Q8_0: (values, _overflow, codes) => encodeQ8_0(values, codes as Uint8Array),
   ...Object.fromEntries(
     Object.entries(minifloatFormats).map(([dtype, format]): [string, Encoder] => [
       dtype,

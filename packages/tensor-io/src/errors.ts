@@ -64,6 +64,7 @@ export const tensorIoErrors = {
   GgufBigEndian: "The file is big-endian.",
   GgufUnsupportedVersion: "The version is neither 2 nor 3.",
   GgufTruncated: "A declared length reaches beyond the end of the file.",
+  GgufValueRange: "A metadata number is outside its type.",
   GgufTooLarge:
     "A string, an array or a number of entries exceeds what this package holds in memory.",
   GgufInvalidKey: "A metadata key is empty or longer than 65,535 bytes.",

@@ -7,7 +7,13 @@ export {
   safetensorsDTypes,
   storageBlock,
 } from "./dtype";
-export type { GgufBlockDType, SafetensorsDType, StorageBlock, TensorDType } from "./dtype";
+export type {
+  GgufBlockDType,
+  GgufDType,
+  SafetensorsDType,
+  StorageBlock,
+  TensorDType,
+} from "./dtype";
 export { encodeFromF32 } from "./encode";
 export type { EncodeOptions } from "./encode";
 export { TensorIoError, tensorIoErrors } from "./errors";
@@ -15,9 +21,14 @@ export type { TensorIoErrorCode } from "./errors";
 export { fileListFolder, memoryFolder } from "./folder";
 export type { ModelFolder, WritableFolder } from "./folder";
 export { folder } from "./folder-node";
+export { ggufEntries } from "./gguf/entries";
+export type { GgufEntry, GgufNumber } from "./gguf/entries";
+export { planGguf } from "./gguf/plan";
+export type { GgufTensorSpec } from "./gguf/plan";
 export { openGguf } from "./gguf/read";
 export type { GgufCheckpoint } from "./gguf/read";
-export type { GgufNumbers, GgufValue } from "./gguf/values";
+export type { GgufNumbers, GgufNumberType, GgufValue } from "./gguf/values";
+export { writeGguf } from "./gguf/write";
 export { formatJson } from "./json/format-json";
 export { JsonCursor } from "./json/json-cursor";
 export type { NumberRange } from "./json/json-cursor";
@@ -31,8 +42,8 @@ export type { SafetensorsPlan, TensorSpec } from "./safetensors/plan";
 export { openSafetensors } from "./safetensors/read";
 export type { OpenOptions } from "./safetensors/read";
 export { openSafetensorsFolder } from "./safetensors/sharded";
-export { SafetensorsWriter, writeSafetensors } from "./safetensors/write";
-export type { TensorData, WriteOptions } from "./safetensors/write";
+export { writeSafetensors } from "./safetensors/write";
+export type { WriteOptions } from "./safetensors/write";
 export { planShards, ShardedWriter } from "./safetensors/write-sharded";
 export type { ShardedPlan, ShardingOptions, ShardPlan } from "./safetensors/write-sharded";
 export { memorySink } from "./sink";
@@ -43,3 +54,5 @@ export type { ByteSource } from "./source";
 export { fileSource } from "./source-node";
 export { urlSource } from "./source-url";
 export type { UrlSourceOptions } from "./source-url";
+export { TensorWriter } from "./tensor-writer";
+export type { FilePlan, PlacedTensor, TensorData, WriteTensorsOptions } from "./tensor-writer";

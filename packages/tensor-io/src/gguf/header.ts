@@ -2,41 +2,24 @@ import { storageBlock, type TensorDType } from "../dtype";
 import { TensorIoError, type TensorIoErrorCode } from "../errors";
 import type { ByteSource } from "../source";
 import { GgufCursor } from "./cursor";
-import { readValue, typeU32, type GgufValue } from "./values";
+import {
+  defaultAlignment,
+  isPowerOfTwo,
+  magic,
+  maxEntries,
+  maxKeyBytes,
+  maxNameBytes,
+  maxRank,
+  pad,
+  tensorTypes,
+  utf8Length,
+} from "./format";
+import { numberTypeName, readValue, type GgufNumberType, type GgufValue } from "./values";
 
-/** "GGUF" as a little-endian u32. */
-const magic = 0x46554747;
-const defaultAlignment = 32;
-const maxRank = 4;
-/** GGML_MAX_NAME less the terminating zero. */
-const maxNameBytes = 63;
-const maxKeyBytes = 65_535;
-/** Keys or tensors; the largest public models have some thousands. */
-const maxEntries = 2 ** 20;
 /** key length, one character, type, one byte of value */
 const leastKeyBytes = 8 + 1 + 4 + 1;
 /** name length, one character, rank, type, offset */
 const leastTensorBytes = 8 + 1 + 4 + 4 + 8;
-
-/** By the type number of the file (`enum ggml_type`). */
-const tensorTypes: Readonly<Record<number, TensorDType>> = {
-  0: "F32",
-  1: "F16",
-  2: "Q4_0",
-  3: "Q4_1",
-  6: "Q5_0",
-  7: "Q5_1",
-  8: "Q8_0",
-  12: "Q4_K",
-  13: "Q5_K",
-  14: "Q6_K",
-  24: "I8",
-  25: "I16",
-  26: "I32",
-  27: "I64",
-  28: "F64",
-  30: "BF16",
-};
 
 /** A tensor as the header describes it. */
 export interface GgufTensor {
@@ -52,6 +35,8 @@ export interface GgufTensor {
 export interface GgufHeader {
   readonly version: 2 | 3;
   readonly values: ReadonlyMap<string, GgufValue>;
+  /** Of the values that are one number. */
+  readonly numberTypes: ReadonlyMap<string, GgufNumberType>;
   readonly tensors: readonly GgufTensor[];
 }
 
@@ -69,7 +54,7 @@ export async function readGgufHeader(
   const keyCount = await cursor.u64("the number of keys");
   cursor.expect(keyCount, leastKeyBytes, "the number of keys");
   cursor.limit(keyCount, maxEntries, "the number of keys");
-  const { values, alignment } = await readValues(cursor, Number(keyCount));
+  const { values, numberTypes, alignment } = await readValues(cursor, Number(keyCount));
   cursor.expect(tensorCount, leastTensorBytes, "the number of tensors");
   cursor.limit(tensorCount, maxEntries, "the number of tensors");
   const tensors: RelativeTensor[] = [];
@@ -95,10 +80,8 @@ export async function readGgufHeader(
     if (begin + byteLength > source.size) throw beyondEnd(cursor.file, name, source.size);
     return { name, dtype, shape, byteLength, offset: begin };
   });
-  return { version, values, tensors: placed };
+  return { version, values, numberTypes, tensors: placed };
 }
-
-const pad = (position: number, alignment: number) => Math.ceil(position / alignment) * alignment;
 
 async function readVersion(cursor: GgufCursor): Promise<2 | 3> {
   const { file } = cursor;
@@ -128,8 +111,9 @@ async function readVersion(cursor: GgufCursor): Promise<2 | 3> {
 async function readValues(
   cursor: GgufCursor,
   count: number,
-): Promise<{ values: Map<string, GgufValue>; alignment: number }> {
+): Promise<Pick<GgufHeader, "values" | "numberTypes"> & { alignment: number }> {
   const values = new Map<string, GgufValue>();
+  const numberTypes = new Map<string, GgufNumberType>();
   let alignment = defaultAlignment;
   for (let i = 0; i < count; i++) {
     const key = await cursor.string(`key ${i}`);
@@ -144,19 +128,18 @@ async function readValues(
     if (values.has(key)) throw fail("GgufDuplicateKey", "occurs twice");
     const type = await cursor.u32(`the type of ${key}`);
     const value = await readValue(cursor, type, key);
+    const numberType = numberTypeName(type);
+    if (numberType !== undefined) numberTypes.set(key, numberType);
     if (key === "general.alignment") {
-      if (type !== typeU32 || typeof value !== "number" || !isPowerOfTwo(value)) {
+      if (numberType !== "u32" || typeof value !== "number" || !isPowerOfTwo(value)) {
         throw fail("GgufInvalidAlignment", "is not a u32 power of two");
       }
       alignment = value;
     }
     values.set(key, value);
   }
-  return { values, alignment };
+  return { values, numberTypes, alignment };
 }
-
-const isPowerOfTwo = (value: number) => value > 0 && Number.isInteger(Math.log2(value));
-const utf8Length = (text: string) => new TextEncoder().encode(text).byteLength;
 
 interface RelativeTensor extends Omit<GgufTensor, "offset"> {
   /** From the beginning of the data. */

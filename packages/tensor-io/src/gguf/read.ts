@@ -1,8 +1,8 @@
 import { closeAll, StoredCheckpoint, type Checkpoint } from "../checkpoint";
 import type { OpenOptions } from "../safetensors/read";
 import type { ByteSource } from "../source";
-import { readGgufHeader } from "./header";
-import type { GgufValue } from "./values";
+import { readGgufHeader, type GgufHeader } from "./header";
+import type { GgufNumberType, GgufValue } from "./values";
 
 /** A GGUF file: a checkpoint that also knows its model's settings and vocabulary. */
 export interface GgufCheckpoint extends Checkpoint {
@@ -10,6 +10,8 @@ export interface GgufCheckpoint extends Checkpoint {
   readonly version: 2 | 3;
   /** Every metadata value in the order of the file, for example `llama.block_count` or `tokenizer.ggml.tokens`. */
   readonly values: ReadonlyMap<string, GgufValue>;
+  /** The file's types of the values that are one number. */
+  readonly numberTypes: ReadonlyMap<string, GgufNumberType>;
 }
 
 /**
@@ -22,16 +24,16 @@ export async function openGguf(
   options: OpenOptions = {},
 ): Promise<GgufCheckpoint> {
   try {
-    const { version, values, tensors } = await readGgufHeader(source, options.signal);
+    const { tensors, ...header } = await readGgufHeader(source, options.signal);
     const stored = tensors.map(({ offset, ...tensor }) => ({
       info: { ...tensor, file: source.name },
       source,
       offset,
     }));
-    const strings = Array.from(values).filter(
+    const strings = Array.from(header.values).filter(
       (entry): entry is [string, string] => typeof entry[1] === "string",
     );
-    return new StoredGguf(version, values, stored, new Map(strings), source);
+    return new StoredGguf(header, stored, new Map(strings), source);
   } catch (cause) {
     await closeAll([source]);
     throw cause;
@@ -40,14 +42,17 @@ export async function openGguf(
 
 class StoredGguf extends StoredCheckpoint implements GgufCheckpoint {
   override readonly format = "gguf";
+  readonly version: 2 | 3;
+  readonly values: ReadonlyMap<string, GgufValue>;
+  readonly numberTypes: ReadonlyMap<string, GgufNumberType>;
 
   constructor(
-    readonly version: 2 | 3,
-    readonly values: ReadonlyMap<string, GgufValue>,
+    header: Omit<GgufHeader, "tensors">,
     stored: ConstructorParameters<typeof StoredCheckpoint>[1],
     metadata: ReadonlyMap<string, string>,
     source: ByteSource,
   ) {
     super("gguf", stored, metadata, [source]);
+    ({ version: this.version, values: this.values, numberTypes: this.numberTypes } = header);
   }
 }

@@ -20,32 +20,61 @@ export type GgufNumbers =
  */
 export type GgufValue = number | bigint | boolean | string | GgufNumbers | string[] | boolean[];
 
+/** The type of a number in a file. */
+export type GgufNumberType =
+  | "u8"
+  | "i8"
+  | "u16"
+  | "i16"
+  | "u32"
+  | "i32"
+  | "f32"
+  | "u64"
+  | "i64"
+  | "f64";
+
 interface NumberType {
+  readonly name: GgufNumberType;
   readonly bytes: number;
-  /** A view of aligned little-endian bytes. */
-  readonly view: (buffer: ArrayBufferLike) => GgufNumbers;
+  readonly array: { new (buffer: ArrayBufferLike): GgufNumbers };
 }
 
-/** By the type number of the file. */
+/** By the type number of the file (`enum gguf_type`). */
 const numberTypes: Readonly<Record<number, NumberType>> = {
-  0: { bytes: 1, view: (buffer) => new Uint8Array(buffer) },
-  1: { bytes: 1, view: (buffer) => new Int8Array(buffer) },
-  2: { bytes: 2, view: (buffer) => new Uint16Array(buffer) },
-  3: { bytes: 2, view: (buffer) => new Int16Array(buffer) },
-  4: { bytes: 4, view: (buffer) => new Uint32Array(buffer) },
-  5: { bytes: 4, view: (buffer) => new Int32Array(buffer) },
-  6: { bytes: 4, view: (buffer) => new Float32Array(buffer) },
-  10: { bytes: 8, view: (buffer) => new BigUint64Array(buffer) },
-  11: { bytes: 8, view: (buffer) => new BigInt64Array(buffer) },
-  12: { bytes: 8, view: (buffer) => new Float64Array(buffer) },
+  0: { name: "u8", bytes: 1, array: Uint8Array },
+  1: { name: "i8", bytes: 1, array: Int8Array },
+  2: { name: "u16", bytes: 2, array: Uint16Array },
+  3: { name: "i16", bytes: 2, array: Int16Array },
+  4: { name: "u32", bytes: 4, array: Uint32Array },
+  5: { name: "i32", bytes: 4, array: Int32Array },
+  6: { name: "f32", bytes: 4, array: Float32Array },
+  10: { name: "u64", bytes: 8, array: BigUint64Array },
+  11: { name: "i64", bytes: 8, array: BigInt64Array },
+  12: { name: "f64", bytes: 8, array: Float64Array },
 };
-/** The type number of a u32, which `general.alignment` must have. */
-export const typeU32 = 4;
 /** Strings or booleans in an array; the largest vocabularies have some hundred thousand. */
 const maxItems = 2 ** 24;
-const typeBool = 7;
-const typeString = 8;
-const typeArray = 9;
+export const typeBool = 7;
+export const typeString = 8;
+export const typeArray = 9;
+
+/** The name of a type number, if it is one of a number. */
+export const numberTypeName = (type: number): GgufNumberType | undefined => numberTypes[type]?.name;
+
+const numberTypeEntries = Object.entries(numberTypes).map(
+  ([type, entry]) => [Number(type), entry] as const,
+);
+
+/** The type number of a name, and the array that holds such numbers. */
+export function numberTypeOf(name: GgufNumberType): { type: number; array: NumberType["array"] } {
+  const [type, { array }] = numberTypeEntries.find(([, entry]) => entry.name === name)!;
+  return { type, array };
+}
+
+/** The type number of the items of a typed array. */
+export function itemTypeOf(numbers: GgufNumbers): number {
+  return numberTypeEntries.find(([, { array }]) => numbers instanceof array)![0];
+}
 
 /** Reads a value of a type number. @throws TensorIoError GgufInvalidType, GgufInvalidBool, GgufTooLarge and those of the cursor */
 export async function readValue(cursor: GgufCursor, type: number, key: string): Promise<GgufValue> {
@@ -56,8 +85,8 @@ export async function readValue(cursor: GgufCursor, type: number, key: string): 
   }
   if (type === typeString) return cursor.string(key);
   if (type === typeBool) return toBoolean(cursor, (await cursor.bytes(1, key))[0], key);
-  const { bytes, view } = numberType(cursor, type, key);
-  const [value] = view((await cursor.bytes(bytes, key)).buffer);
+  const { bytes, array: NumberArray } = numberType(cursor, type, key);
+  const [value] = new NumberArray((await cursor.bytes(bytes, key)).buffer);
   return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }
 
@@ -82,9 +111,9 @@ async function readArray(
     const bytes = await cursor.bytes(Number(count), key);
     return Array.from(bytes, (byte) => toBoolean(cursor, byte, key));
   }
-  const { bytes, view } = numberType(cursor, type, key);
+  const { bytes, array: NumberArray } = numberType(cursor, type, key);
   cursor.expect(count, bytes, what);
-  return view((await cursor.bytes(Number(count) * bytes, key)).buffer);
+  return new NumberArray((await cursor.bytes(Number(count) * bytes, key)).buffer);
 }
 
 function numberType(cursor: GgufCursor, type: number, key: string): NumberType {

@@ -5,6 +5,7 @@ import {
   type SafetensorsDType,
 } from "../dtype";
 import { TensorIoError, type TensorIoErrorCode } from "../errors";
+import type { FilePlan } from "../tensor-writer";
 import { lengthBytes, maxHeaderBytes, maxNameBytes, maxRank, type HeaderTensor } from "./header";
 
 /** A tensor to be written. */
@@ -14,15 +15,8 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-/** Everything about a safetensors file but its values. */
-export interface SafetensorsPlan {
-  /** In the order of the file: larger element types first, then by name. */
-  readonly tensors: readonly HeaderTensor[];
-  /** The first bytes of the file: length, header and padding. */
-  readonly header: Uint8Array;
-  /** Bytes of the whole file. */
-  readonly byteLength: number;
-}
+/** A safetensors file before its values: larger element types first, then by name. */
+export type SafetensorsPlan = FilePlan<HeaderTensor>;
 
 /**
  * Lays out a file as the Rust crate does, byte for byte: tensors sorted by element type (descending alignment order) and

@@ -12,7 +12,8 @@ import {
 } from "../test-support";
 import { memorySink } from "../sink";
 import { openSafetensors } from "./read";
-import { writeSafetensors, type TensorData } from "./write";
+import type { TensorData } from "../tensor-writer";
+import { writeSafetensors } from "./write";
 
 async function written(tensors: Record<string, TensorData>): Promise<Uint8Array> {
   const sink = memorySink();

@@ -3,7 +3,7 @@ import type { WritableFolder } from "../folder";
 import { checkedByteLength, compareCodePoints, planSafetensors } from "./plan";
 import type { SafetensorsPlan, TensorSpec } from "./plan";
 import { indexFileName, singleFileName } from "./sharded";
-import { SafetensorsWriter } from "./write";
+import { TensorWriter } from "../tensor-writer";
 
 export interface ShardingOptions {
   /** Most bytes of tensors in a file, 5,000,000,000 unless given; a larger tensor has a file of its own. */
@@ -93,7 +93,7 @@ function asciiJson(text: string): string {
 /** A checkpoint of one or more files being written into a folder. */
 export class ShardedWriter {
   private readonly shardOf: ReadonlyMap<string, ShardPlan>;
-  private readonly open = new Map<ShardPlan, SafetensorsWriter>();
+  private readonly open = new Map<ShardPlan, TensorWriter>();
   private readonly finished = new Set<ShardPlan>();
 
   private constructor(
@@ -177,16 +177,16 @@ export class ShardedWriter {
     await Promise.all(Array.from(this.open.values(), (writer) => writer.abort()));
   }
 
-  private writerOf(shard: ShardPlan): SafetensorsWriter {
+  private writerOf(shard: ShardPlan): TensorWriter {
     let writer = this.open.get(shard);
     if (writer === undefined) {
-      writer = new SafetensorsWriter(this.folder.create(shard.file), shard.plan);
+      writer = new TensorWriter(this.folder.create(shard.file), shard.plan);
       this.open.set(shard, writer);
     }
     return writer;
   }
 
-  private async finishShard(shard: ShardPlan, writer: SafetensorsWriter): Promise<void> {
+  private async finishShard(shard: ShardPlan, writer: TensorWriter): Promise<void> {
     this.finished.add(shard);
     await writer.finish();
   }

@@ -9,7 +9,8 @@ import { bytesSource } from "../source";
 import { expectCode, goldenBytes, temporaryFolder } from "../test-support";
 import { compareCodePoints, planSafetensors, type TensorSpec } from "./plan";
 import { openSafetensors } from "./read";
-import { SafetensorsWriter, writeSafetensors, type TensorData } from "./write";
+import { TensorWriter, type TensorData } from "../tensor-writer";
+import { writeSafetensors } from "./write";
 
 /** Writes the tensors of a file again. */
 async function rewritten(bytes: Uint8Array): Promise<Uint8Array> {
@@ -90,7 +91,7 @@ test("whatever is written is read back, in any order and in pieces", async () =>
   await fc.assert(
     fc.asyncProperty(specs, metadata, fc.nat(255), async (tensors, meta, seed) => {
       const sink = memorySink();
-      const writer = new SafetensorsWriter(sink, planSafetensors(tensors, meta));
+      const writer = new TensorWriter(sink, planSafetensors(tensors, meta));
       const data = new Map<string, Uint8Array>();
       const pending: Promise<void>[] = [];
       for (const { name, dtype, shape } of tensors) {
@@ -164,7 +165,7 @@ describe("a file on the disk", () => {
 
   test("appears under its name when it is whole, and not before", async () => {
     const { file, sink, list, plan } = await target();
-    const writer = new SafetensorsWriter(sink, plan);
+    const writer = new TensorWriter(sink, plan);
     await writer.write("b", Uint8Array.of(5, 6));
     await writer.write("a", Uint8Array.of(1, 2, 3, 4));
     expect(writer.complete).toBe(true);
@@ -180,7 +181,7 @@ describe("a file on the disk", () => {
 
   test("abort leaves nothing", async () => {
     const { sink, list, plan } = await target();
-    const writer = new SafetensorsWriter(sink, plan);
+    const writer = new TensorWriter(sink, plan);
     await writer.write("a", Uint8Array.of(1, 2, 3, 4));
     expect(await list()).toHaveLength(1);
     await writer.abort();
@@ -191,12 +192,12 @@ describe("a file on the disk", () => {
 
   test("TensorIncomplete, TensorOverrun and TensorNotFound leave nothing", async () => {
     for (const [code, work] of [
-      ["TensorIncomplete", (w: SafetensorsWriter) => w.finish()],
-      ["TensorOverrun", (w: SafetensorsWriter) => w.write("a", new Uint8Array(3))],
-      ["TensorNotFound", (w: SafetensorsWriter) => w.write("c", new Uint8Array(1))],
+      ["TensorIncomplete", (w: TensorWriter) => w.finish()],
+      ["TensorOverrun", (w: TensorWriter) => w.write("a", new Uint8Array(3))],
+      ["TensorNotFound", (w: TensorWriter) => w.write("c", new Uint8Array(1))],
     ] as const) {
       const { sink, list, plan } = await target();
-      const writer = new SafetensorsWriter(sink, plan);
+      const writer = new TensorWriter(sink, plan);
       await writer.write("a", new Uint8Array(2));
       await expectCode(code, () => work(writer));
       expect(await list(), code).toEqual([]);
