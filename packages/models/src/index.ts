@@ -20,6 +20,23 @@ export { NATIVE_MODEL_TYPE, parseConfig } from "./config/parse-config";
 export { ropeFrequencies } from "./config/rope";
 export { DecoderLayer, loadAttention, loadDecoderLayer } from "./decoder-layer";
 export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
+export {
+  planGgufExport,
+  writeGgufExport,
+  type GgufExportOptions,
+  type GgufExportPlan,
+  type GgufWeights,
+  type PlannedGgufTensor,
+} from "./export/gguf";
+export type { ExportProgress } from "./export/progress";
+export {
+  planSafetensorsExport,
+  writeSafetensorsExport,
+  type SafetensorsExportOptions,
+  type SafetensorsExportPlan,
+  type SafetensorsExportTarget,
+  type SafetensorsWeights,
+} from "./export/safetensors";
 export { loadModel, type LoadOptions } from "./load";
 export { Model, type ModelParts } from "./model";
 export { openModel, type ModelFiles } from "./open-model";

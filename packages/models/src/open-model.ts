@@ -11,7 +11,7 @@ import {
 import type { ModelConfig } from "./config/model-config";
 import { parseConfig } from "./config/parse-config";
 import { ModelsError } from "./errors";
-import { ggufAsHuggingFace } from "./gguf";
+import { ggufAsHuggingFace } from "./gguf/hugging-face";
 import { checkTensors } from "./tensors";
 
 /** An opened model: headers read and checked, no weight touched yet. */

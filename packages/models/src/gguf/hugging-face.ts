@@ -9,46 +9,9 @@ import {
   type ReadOptions,
   type TensorInfo,
 } from "@transmla/tensor-io";
-import { ModelsError } from "./errors";
-
-/** GGUF architectures (`general.architecture`) that are one of our families under another name. */
-const architectures: Readonly<Record<string, { modelType: string; interleavedRope: boolean }>> = {
-  // llama.cpp stores the query and key rows of this architecture in the interleaved rotary layout.
-  llama: { modelType: "llama", interleavedRope: true },
-  qwen2: { modelType: "qwen2", interleavedRope: false },
-};
-
-/** Hugging Face names of the tensors of a layer, by their GGUF names. */
-const layerNames: Readonly<Record<string, string>> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-};
-
-const modelNames: Readonly<Record<string, string>> = {
-  "token_embd.weight": "model.embed_tokens.weight",
-  "output_norm.weight": "model.norm.weight",
-  "output.weight": "lm_head.weight",
-};
-
-/** Config fields by the metadata key that carries them, after the architecture's prefix. */
-const configKeys: Readonly<Record<string, string>> = {
-  context_length: "max_position_embeddings",
-  embedding_length: "hidden_size",
-  block_count: "num_hidden_layers",
-  feed_forward_length: "intermediate_size",
-  "attention.head_count": "num_attention_heads",
-  "attention.head_count_kv": "num_key_value_heads",
-  "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-  "attention.key_length": "head_dim",
-  "rope.freq_base": "rope_theta",
-};
+import { ModelsError } from "../errors";
+import { architectures, configKeys, huggingFaceName, rotatedHeads } from "./architectures";
+import { halfSplitRows } from "./rotary-rows";
 
 /**
  * Shows a GGUF model as the Hugging Face checkpoint it was made from: config fields, tensor names, and the half-split rotary
@@ -107,6 +70,8 @@ function configFromMetadata(
   const vocabSize = gguf.tensors.get("token_embd.weight")?.shape[0] ?? 0;
   config.set("vocab_size", new JsonNumber(`${vocabSize}`));
   config.set("tie_word_embeddings", !gguf.tensors.has("output.weight"));
+  config.set("attention_bias", gguf.tensors.has("blk.0.attn_q.bias"));
+  config.set("mlp_bias", gguf.tensors.has("blk.0.ffn_gate.bias"));
   for (const token of ["bos_token_id", "eos_token_id"]) {
     const value = gguf.values.get(`tokenizer.ggml.${token}`);
     if (value !== undefined) config.set(token, jsonNumber(value, `tokenizer.ggml.${token}`, file));
@@ -190,31 +155,6 @@ class RenamedCheckpoint implements Checkpoint {
   }
 
   private headsToReorder(name: string): number | undefined {
-    const projection = /self_attn\.([qk])_proj\.(weight|bias)$/.exec(name)?.[1];
-    if (!this.interleaved || !projection) return undefined;
-    return projection === "q" ? this.interleaved.query : this.interleaved.key;
+    return this.interleaved && rotatedHeads(name, this.interleaved);
   }
-}
-
-function huggingFaceName(name: string): string {
-  const layer = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name);
-  if (!layer) return modelNames[name] ?? name;
-  const [, index, part, kind] = layer;
-  const known = Object.hasOwn(layerNames, part!) ? layerNames[part!] : undefined;
-  return known ? `model.layers.${index}.${known}.${kind}` : name;
-}
-
-/** Rows of every head from `re0, im0, re1, im1, …` to `re0, re1, …, im0, im1, …`. A row is any run of bytes. */
-function halfSplitRows(bytes: Uint8Array, rows: number, heads: number): Uint8Array {
-  const result = new Uint8Array(bytes.length);
-  const rowBytes = bytes.length / rows;
-  const headDim = rows / heads;
-  for (let row = 0; row < rows; row++) {
-    const head = Math.floor(row / headDim);
-    const component = row % headDim;
-    const half = headDim / 2;
-    const from = head * headDim + (component < half ? 2 * component : 2 * (component - half) + 1);
-    result.set(bytes.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
-  }
-  return result;
 }
