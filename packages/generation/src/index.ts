@@ -23,6 +23,7 @@ export {
   type TextPiece,
 } from "./stream-text";
 export { tokenizerJsonFromGguf, type GgufMetadata, type TokenizerFiles } from "./tokenizer/gguf";
+export { tokenizerGgufEntries, type TokenizerSource } from "./tokenizer/gguf-entries";
 export { loadTokenizer, type TokenizerOrigin } from "./tokenizer/load-tokenizer";
 export { StreamDecoder, type StreamDecoderOptions } from "./tokenizer/stream-decoder";
 export { Tokenizer, type DecodeOptions, type EncodeOptions } from "./tokenizer/tokenizer";

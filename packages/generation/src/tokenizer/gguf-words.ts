@@ -54,6 +54,9 @@ const byName: ReadonlyMap<string, GgufWords> = new Map([
   ["tekken", tekken],
 ]);
 
+/** One name for every way of splitting. */
+export const canonicalWords = ["gpt-2", "smollm", "llama-bpe", "qwen2", "tekken", "default"];
+
 /** @throws GenerationError UnsupportedTokenizer */
 export function ggufWords(name: string): GgufWords {
   const words = byName.get(name);

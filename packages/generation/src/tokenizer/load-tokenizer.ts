@@ -20,7 +20,18 @@ const maxFileBytes = 256 << 20;
  */
 export async function loadTokenizer(origin: TokenizerOrigin): Promise<Tokenizer> {
   if ("gguf" in origin) return Tokenizer.fromGguf(origin.gguf.values);
-  const { folder } = origin;
+  const { tokenizerJson, tokenizerConfig } = await readTokenizerFiles(origin.folder);
+  return Tokenizer.fromJson(tokenizerJson, tokenizerConfig);
+}
+
+/**
+ * The tokenizer's files of a folder, the chat template among its settings.
+ *
+ * @throws GenerationError MissingTokenizer, TokenizerNotJson, InvalidTokenizer
+ */
+export async function readTokenizerFiles(
+  folder: ModelFolder,
+): Promise<{ tokenizerJson: Uint8Array; tokenizerConfig: JsonObject }> {
   const json = await readFile(folder, "tokenizer.json");
   if (json === undefined) {
     throw new GenerationError(
@@ -29,7 +40,7 @@ export async function loadTokenizer(origin: TokenizerOrigin): Promise<Tokenizer>
       { folder: folder.name },
     );
   }
-  return Tokenizer.fromJson(json, await readConfig(folder));
+  return { tokenizerJson: json, tokenizerConfig: await readConfig(folder) };
 }
 
 async function readConfig(folder: ModelFolder): Promise<JsonObject> {
