@@ -4,6 +4,7 @@ import { compareCommand } from "./compare";
 import { convertCommand } from "./convert";
 import { demoCommand } from "./demo";
 import { evaluateCommand } from "./evaluate";
+import { exportCommand } from "./export";
 import { generateCommand } from "./generate";
 import { inspectCommand } from "./inspect";
 
@@ -15,5 +16,6 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   generateCommand,
+  exportCommand,
   benchCommand,
 ];

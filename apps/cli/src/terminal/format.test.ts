@@ -53,6 +53,7 @@ it("writes rates", () => {
   expect(rate(0.42, "layers")).toBe("0.4 layers/s");
   expect(rate(159.4, "tokens")).toBe("159 tokens/s");
   expect(rate(2849, "tokens")).toBe("2,849 tokens/s");
+  expect(rate(3.1e8, "bytes")).toBe("310 MB/s");
 });
 
 it("wraps at spaces, cuts what has none, and keeps line breaks", () => {

@@ -50,8 +50,9 @@ export function wholeSeconds(seconds: number): string {
 
 const twoDigits = (value: number) => String(value).padStart(2, "0");
 
-/** `12.3 tokens/s`, `1,234 tokens/s`. */
+/** `12.3 tokens/s`, `1,234 tokens/s`, `310 MB/s`. */
 export function rate(perSecond: number, unit: string): string {
+  if (unit === "bytes") return `${bytes(perSecond)}/s`;
   const digits = perSecond < 10 ? 1 : 0;
   const number = perSecond < 1000 ? perSecond.toFixed(digits) : count(perSecond);
   return `${number} ${unit}/s`;

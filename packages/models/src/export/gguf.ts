@@ -113,7 +113,7 @@ export async function writeGgufExport(
         spec.dtype,
         spec.shape.reduce((product, size) => product * size, 1),
       );
-      onProgress?.({ phase: "writing", done, total, unit: "bytes" });
+      onProgress?.({ done, total, unit: "bytes" });
     }
     await writer.finish();
   } catch (error) {

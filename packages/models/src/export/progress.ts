@@ -1,12 +1,7 @@
 /** How to follow and stop an export. */
 export interface ExportProgress {
   readonly onProgress?:
-    | ((progress: {
-        readonly phase: string;
-        readonly done: number;
-        readonly total: number;
-        readonly unit: string;
-      }) => void)
+    | ((progress: { readonly done: number; readonly total: number; readonly unit: string }) => void)
     | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -83,7 +83,7 @@ export async function writeSafetensorsExport(
       for await (const piece of encodedPieces(checkpoint, name, dtype, signal)) {
         await writer.write(name, piece);
         done += piece.length;
-        onProgress?.({ phase: "writing", done, total: shards.totalBytes, unit: "bytes" });
+        onProgress?.({ done, total: shards.totalBytes, unit: "bytes" });
       }
     }
     await writer.finish();
