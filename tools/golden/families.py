@@ -20,12 +20,13 @@ ablation: a changed setting that must change the logits, so that a reader which 
 
 import argparse
 import copy
+import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -35,6 +36,8 @@ from transformers import (
     MixtralConfig,
     PretrainedConfig,
     Qwen2Config,
+    Qwen3Config,
+    SmolLM3Config,
 )
 
 VOCABULARY = 96
@@ -78,6 +81,9 @@ class Family:
     seed_name: str | None = None  # families of one seed name and one shape have the same weights
     shard_size: str = "1MB"
     ablation: dict = field(default_factory=dict)
+    # What is changed in the folder once the golden values are made: config fields, and tensors that readers must pass over.
+    config_patch: dict = field(default_factory=dict)
+    extra_tensors: dict = field(default_factory=dict)
 
 
 FAMILIES = {
@@ -114,6 +120,23 @@ FAMILIES = {
         dtype=torch.float16,
         seed_name="mixtral-2",  # weights under which no token's second and third expert are nearly tied
         ablation=dict(num_experts_per_tok=1),
+    ),
+    "qwen3": Family(Qwen3Config(**GROUPED | dict(head_dim=16, rope_theta=1000000.0, rms_norm_eps=1e-2)), ablation=dict(rms_norm_eps=1e-6)),
+    "qwen3-window": Family(
+        Qwen3Config(**GROUPED | dict(head_dim=8, use_sliding_window=True, sliding_window=8, max_window_layers=1)),
+        ablation=dict(sliding_window=9),
+    ),
+    # Four layers, of which the last one knows no positions; then two, of which the first one does not.
+    "smollm3": Family(SmolLM3Config(**GROUPED | dict(num_hidden_layers=4, pad_token_id=0)), ablation=dict(no_rope_layers=[1, 1, 1, 1])),
+    "smollm3-listed": Family(
+        SmolLM3Config(**GROUPED | dict(no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=8, pad_token_id=0)),
+        ablation=dict(no_rope_layers=[1, 0]),
+    ),
+    # MiMo is Qwen2 with layers for predicting several tokens at once; its class is not part of transformers.
+    "mimo": Family(
+        Qwen2Config(**GROUPED | dict(rope_theta=640000.0)),
+        config_patch=dict(model_type="mimo", architectures=["MiMoForCausalLM"], num_nextn_predict_layers=1),
+        extra_tensors={"model.mtp_layers.0.input_proj.weight": torch.ones(32, 64)},
     ),
     "deepseek-v3": Family(DeepseekV3Config(**LATENT), ablation=dict(rope_interleave=False)),
     "deepseek-v3-q-lora": Family(DeepseekV3Config(**LATENT | dict(q_lora_rank=24, kv_lora_rank=20))),
@@ -196,7 +219,17 @@ def write_family(name, family, folder):
         effect = ablation_effect(folder, family.ablation, golden)
         assert effect > 1e-2, f"{name}: {family.ablation} changes the logits by {effect} only"
         summary += f", {family.ablation} changes them by up to {effect:.3f}"
+    patch(folder, family)
     print(summary)
+
+
+def patch(folder, family):
+    if family.config_patch:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | family.config_patch, indent=2, sort_keys=True) + "\n")
+    if family.extra_tensors:
+        path = folder / "model.safetensors"
+        save_file(load_file(path) | family.extra_tensors, path, metadata={"format": "pt"})
 
 
 def main():

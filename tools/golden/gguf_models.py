@@ -1,10 +1,10 @@
-"""GGUF twins of two golden families, as llama.cpp's converter lays them out, to test reading models from GGUF.
+"""GGUF twins of golden families, as llama.cpp's converter lays them out, to test reading models from GGUF.
 
     python3 -m venv .venv && .venv/bin/pip install -r tools/golden/requirements.txt
-    .venv/bin/python tools/golden/gguf_models.py packages/models/golden/{llama,qwen2}
+    .venv/bin/python tools/golden/gguf_models.py packages/models/golden/{llama,qwen2,qwen3}
 
 Writes model.gguf into each folder. The llama architecture stores query and key rows in the interleaved rotary layout,
-qwen2 in the half-split one; both hold float32 weights, so the logits of golden.safetensors must come out again.
+qwen2 and qwen3 in the half-split one; all hold float32 weights, so the logits of golden.safetensors must come out again.
 """
 
 import json
@@ -20,6 +20,8 @@ LAYER_NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "self_attn.o_proj": "attn_output",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
@@ -58,6 +60,8 @@ def write(folder: Path) -> None:
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
+    if "head_dim" in config and config["head_dim"] * config["num_attention_heads"] != config["hidden_size"]:
+        writer.add_key_length(config["head_dim"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base(config["rope_theta"])
     for name, tensor in load_file(folder / "model.safetensors").items():

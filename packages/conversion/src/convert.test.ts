@@ -103,11 +103,21 @@ describe("exact method", () => {
     "qwen2",
     "mistral-window",
     "mixtral",
+    "smollm3",
+    "smollm3-listed",
+    "mimo",
   ])("keeps logits and cache size of %s", async (family) => {
     const { files, latent, report } = await converted(golden(family), { method: "exact" });
     expect(latent.config.layers.every(({ attention }) => attention.kind === "mla")).toBe(true);
     expect(report.cacheAfter).toBe(report.cacheBefore);
     expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(2e-5);
+  });
+
+  it("refuses norms of query and key heads, as every method does", async () => {
+    const files = await openModel(golden("qwen3"));
+    expect(await codeOf(() => planConversion(files, { method: "exact" }))).toBe(
+      "UnsupportedAttention",
+    );
   });
 
   it("has no sizes to choose", async () => {
@@ -202,7 +212,7 @@ describe("transmla method", () => {
 });
 
 describe("output-aware method", () => {
-  it.each(["llama", "llama-bias", "qwen2", "mistral-window", "mixtral"])(
+  it.each(["llama", "llama-bias", "qwen2", "mistral-window", "mixtral", "smollm3-listed"])(
     "converts %s at nearly the whole cache with little loss, the same way every time",
     async (family) => {
       const options = { method: "output-aware", keep: 0.9 } as const;

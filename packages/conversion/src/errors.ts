@@ -1,6 +1,7 @@
 /** Every error code of this package with what it means: the source of the type and of the documentation. */
 export const conversionErrors = {
   AlreadyLatent: "The model already has latent attention.",
+  UnsupportedAttention: "The attention has a part that no method carries over.",
   InvalidOption: "A setting is out of range or contradicts another or the model.",
   CalibrationTooShort: "The calibration text has fewer tokens than the conversion needs.",
   NonFiniteWeight: "A weight is NaN or infinite, or does not fit the output type.",

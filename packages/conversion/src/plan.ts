@@ -2,6 +2,8 @@ import {
   kvCacheNumbersPerToken,
   layerTensors,
   modelTensors,
+  type AttentionConfig,
+  type GroupedAttentionConfig,
   type ModelConfig,
   type ModelFiles,
 } from "@transmla/models";
@@ -36,16 +38,10 @@ export interface ConversionPlan {
 /**
  * Plans a conversion without reading a weight.
  *
- * @throws ConversionError `AlreadyLatent`, `InvalidOption`
+ * @throws ConversionError `AlreadyLatent`, `UnsupportedAttention`, `InvalidOption`
  */
 export function planConversion(files: ModelFiles, options: ConversionOptions): ConversionPlan {
-  const originals = files.config.layers.map(({ attention }) => {
-    if (attention.kind === "gqa") return attention;
-    throw new ConversionError(
-      "AlreadyLatent",
-      "The model already has latent attention; convert its original.",
-    );
-  });
+  const originals = files.config.layers.map(({ attention }) => convertible(attention));
   const method = methods[options.method];
   const sizes = method.sizes(originals[0], options);
   const config: ModelConfig = {
@@ -69,6 +65,23 @@ export function planConversion(files: ModelFiles, options: ConversionOptions): C
     cacheBefore: kvCacheNumbersPerToken(files.config),
     cacheAfter: kvCacheNumbersPerToken(config),
   };
+}
+
+function convertible(attention: AttentionConfig): GroupedAttentionConfig {
+  if (attention.kind !== "gqa") {
+    throw new ConversionError(
+      "AlreadyLatent",
+      "The model already has latent attention; convert its original.",
+    );
+  }
+  if (attention.headNormEpsilon !== undefined) {
+    throw new ConversionError(
+      "UnsupportedAttention",
+      "The model normalises every query and key head (q_norm, k_norm), which is not linear in the layer's input; such models run, but cannot be converted yet.",
+      { part: "q_norm, k_norm" },
+    );
+  }
+  return attention;
 }
 
 function plannedTensors(

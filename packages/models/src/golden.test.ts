@@ -19,6 +19,11 @@ const families = [
   "mistral",
   "mistral-window",
   "mixtral",
+  "qwen3",
+  "qwen3-window",
+  "smollm3",
+  "smollm3-listed",
+  "mimo",
 ];
 
 const devices: readonly { name: string; make: () => Promise<Device>; tolerance: number }[] = [
@@ -33,7 +38,7 @@ describe.each(devices)("golden logits on the $name device", ({ make, tolerance }
   });
 
   // The same weights as llama.cpp stores them, made by tools/golden/gguf_models.py.
-  it.each(["llama", "qwen2"])("%s from GGUF", async (family) => {
+  it.each(["llama", "qwen2", "qwen3"])("%s from GGUF", async (family) => {
     const files = await openModel(await fileSource(golden(`${family}/model.gguf`)));
     await expectGoldenLogits(files, family, await make(), tolerance);
   });

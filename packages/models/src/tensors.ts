@@ -1,4 +1,5 @@
 import type { Checkpoint } from "@transmla/tensor-io";
+import { families } from "./config/families";
 import type { AttentionConfig, FeedForwardConfig, ModelConfig } from "./config/model-config";
 import { ModelsError } from "./errors";
 
@@ -57,6 +58,11 @@ export function attentionTensors(
     projection("q_proj", heads * headDim, hiddenSize, inputBias);
     projection("k_proj", kvHeads * headDim, hiddenSize, inputBias);
     projection("v_proj", kvHeads * headDim, hiddenSize, inputBias);
+    if (attention.headNormEpsilon !== undefined) {
+      for (const name of ["q_norm", "k_norm"]) {
+        specs.push({ name: `${prefix}${name}.weight`, shape: [headDim] });
+      }
+    }
     projection("o_proj", hiddenSize, heads * headDim, outputBias);
     return specs;
   }
@@ -133,8 +139,11 @@ export function checkTensors(config: ModelConfig, checkpoint: Checkpoint): void 
     }
   }
   // A tied head may be stored as well; it is the embedding again.
+  const { unused } = families[config.family]!;
   const ignored = (name: string) =>
-    derived.test(name) || (config.tiedEmbeddings && name === "lm_head.weight");
+    derived.test(name) ||
+    unused?.test(name) ||
+    (config.tiedEmbeddings && name === "lm_head.weight");
   for (const { name, file } of checkpoint.tensors.values()) {
     if (wanted.has(name) || ignored(name)) continue;
     throw new ModelsError(

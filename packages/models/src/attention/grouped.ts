@@ -4,6 +4,12 @@ import type { GroupedAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
 import type { AttentionContext, AttentionLayer } from "./attention-layer";
 
+/** Weights of the norms of query and key heads, `[1, headDim]`. */
+interface HeadNorms {
+  readonly query: Tensor;
+  readonly key: Tensor;
+}
+
 /** Grouped-query attention: keys and values of `kvHeads` heads are cached. */
 export class GroupedAttentionLayer implements AttentionLayer {
   readonly planes: readonly CachePlane[];
@@ -15,6 +21,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
     private readonly key: Projection,
     private readonly value: Projection,
     private readonly output: Projection,
+    private readonly norms: HeadNorms | undefined,
   ) {
     const width = config.kvHeads * config.headDim;
     this.planes = [
@@ -35,6 +42,12 @@ export class GroupedAttentionLayer implements AttentionLayer {
       await loader.projection(`${prefix}k_proj`),
       await loader.projection(`${prefix}v_proj`),
       await loader.projection(`${prefix}o_proj`),
+      config.headNormEpsilon !== undefined
+        ? {
+            query: await loader.vector(`${prefix}q_norm.weight`),
+            key: await loader.vector(`${prefix}k_norm.weight`),
+          }
+        : undefined,
     );
   }
 
@@ -53,8 +66,13 @@ export class GroupedAttentionLayer implements AttentionLayer {
     const { slots, sequences, pools, rotations } = context;
     const [keys] = pools as [PagePool, PagePool];
     const rope = rotations.table(config.frequencies)!;
-    const query = device.rope(project(device, x, this.query), rope, rotations.rows);
-    const key = device.rope(project(device, x, this.key), rope, rotations.rows);
+    const rotated = (projection: Projection, norm: Tensor | undefined) => {
+      const heads = project(device, x, projection);
+      const normed = norm ? device.rmsNorm(heads, norm, config.headNormEpsilon!) : heads;
+      return device.rope(normed, rope, rotations.rows);
+    };
+    const query = rotated(this.query, this.norms?.query);
+    const key = rotated(this.key, this.norms?.key);
     device.writePages(keys, key, slots);
     const { heads, kvHeads, scale, window } = config;
     return device.groupedAttention({

@@ -12,8 +12,14 @@ export interface Family {
   /** Sliding window of a layer in tokens. */
   readonly window: (fields: Fields, layer: number) => number | undefined;
   readonly feedForward: "gated" | "experts";
+  /** RMS norms of every query and key head, between projection and rotation. */
+  readonly headNorms: boolean;
+  /** Whether a layer's queries and keys are rotated; without, its attention knows no positions. */
+  readonly rotary: (fields: Fields, layer: number) => boolean;
+  /** Tensors of checkpoints that the model does not need to predict the next token. */
+  readonly unused?: RegExp;
   /** Defaults the Hugging Face configuration class supplies for absent fields. */
-  readonly defaults: { readonly maxPositions: number };
+  readonly defaults: { readonly maxPositions: number; readonly headDim?: number };
 }
 
 const never = () => false;
@@ -25,8 +31,31 @@ const llama: Family = {
   feedForwardBias: (fields) => fields.boolean("mlp_bias", false),
   window: () => undefined,
   feedForward: "gated",
+  headNorms: false,
+  rotary: () => true,
   defaults: { maxPositions: 2048 },
 };
+
+const qwen2: Family = {
+  ...llama,
+  inputBias: () => true,
+  outputBias: never,
+  feedForwardBias: never,
+  // Layers from `max_window_layers` on slide, and only where the config asks for it.
+  window: (fields, layer) =>
+    fields.boolean("use_sliding_window", false) && layer >= fields.count("max_window_layers", 28)
+      ? fields.optionalSize("sliding_window")
+      : undefined,
+  defaults: { maxPositions: 32768 },
+};
+
+/** SmolLM3 rotates the layers that `no_rope_layers` marks with 1, by default all but every fourth. */
+function smolLm3Rotary(fields: Fields, layer: number): boolean {
+  if (!fields.has("no_rope_layers")) {
+    return (layer + 1) % fields.size("no_rope_layer_interval", 4) !== 0;
+  }
+  return fields.integers("no_rope_layers")[layer] !== 0;
+}
 
 /** Decoder families by the `model_type` of their Hugging Face config. */
 export const families: Readonly<Record<string, Family>> = {
@@ -47,14 +76,21 @@ export const families: Readonly<Record<string, Family>> = {
     feedForward: "experts",
     defaults: { maxPositions: 131072 },
   },
-  qwen2: {
+  qwen2,
+  qwen3: {
+    ...qwen2,
+    inputBias: attentionBias,
+    outputBias: attentionBias,
+    headNorms: true,
+    defaults: { maxPositions: 32768, headDim: 128 },
+  },
+  // Qwen2 with layers for predicting several tokens at once, which nothing here runs.
+  mimo: { ...qwen2, unused: /^model\.mtp_layers\./ },
+  smollm3: {
     ...llama,
-    inputBias: () => true,
-    outputBias: never,
-    feedForwardBias: never,
-    // Layers from `max_window_layers` on slide, and only where the config asks for it.
+    rotary: smolLm3Rotary,
     window: (fields, layer) =>
-      fields.boolean("use_sliding_window", false) && layer >= fields.count("max_window_layers", 28)
+      fields.boolean("use_sliding_window", false) && !smolLm3Rotary(fields, layer)
         ? fields.optionalSize("sliding_window")
         : undefined,
     defaults: { maxPositions: 32768 },

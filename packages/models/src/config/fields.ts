@@ -84,6 +84,14 @@ export class Fields {
     return value;
   }
 
+  /** A list of integers. Throws `InvalidConfig`. */
+  integers(name: string): number[] {
+    return this.list(name).map((value, index) => {
+      if (!isInteger(value)) this.fail(`${name}[${index}]`, "an integer", value);
+      return value.value;
+    });
+  }
+
   /** One token id or a list of them; empty when absent. Throws `InvalidConfig`. */
   tokenIds(name: string): number[] {
     const value = this.get(name);

@@ -26,7 +26,7 @@ export type AttentionConfig = GroupedAttentionConfig | LatentAttentionConfig;
 interface AttentionBase {
   /** Query heads. */
   readonly heads: number;
-  /** Rotary frequencies in radians per position, `[ropeDim / 2]`. */
+  /** Rotary frequencies in radians per position, `[ropeDim / 2]`; zeros where a layer knows no positions. */
   readonly frequencies: Float64Array;
   /** Factor on the logits. */
   readonly scale: number;
@@ -43,6 +43,8 @@ export interface GroupedAttentionConfig extends AttentionBase {
   readonly headDim: number;
   /** Biases of the query, key and value projections. */
   readonly inputBias: boolean;
+  /** Present where queries and keys pass an RMS norm over `headDim`, shared by all heads, before their rotation (Qwen3). */
+  readonly headNormEpsilon?: number | undefined;
 }
 
 /** Multi-head latent attention (arXiv 2405.04434), as `LatentAttention` of `@transmla/kernels` computes it. */

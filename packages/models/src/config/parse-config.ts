@@ -39,13 +39,15 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
     vocabSize: fields.size("vocab_size"),
     hiddenSize,
     maxPositions: fields.size("max_position_embeddings", family.defaults.maxPositions),
-    normEpsilon: fields.positive("rms_norm_eps", 1e-6),
+    normEpsilon: normEpsilonOf(fields),
     tiedEmbeddings: fields.boolean("tie_word_embeddings", false),
     layers: attention.map((layer) => ({ attention: layer, feedForward })),
     bosTokenId: fields.tokenIds("bos_token_id")[0],
     eosTokenIds: fields.tokenIds("eos_token_id"),
   };
 }
+
+const normEpsilonOf = (fields: Fields) => fields.positive("rms_norm_eps", 1e-6);
 
 function familyNamed(name: string, path: string): Family {
   const family = Object.hasOwn(families, name) ? families[name] : undefined;
@@ -67,22 +69,26 @@ function groupedAttention(
   if (heads % kvHeads !== 0) {
     fields.fail("num_key_value_heads", `a divisor of num_attention_heads (${heads})`, kvHeads);
   }
-  if (!fields.has("head_dim") && hiddenSize % heads !== 0) {
+  const { headDim: familyHeadDim } = family.defaults;
+  if (!fields.has("head_dim") && familyHeadDim === undefined && hiddenSize % heads !== 0) {
     fields.fail("hidden_size", `a multiple of num_attention_heads (${heads})`, hiddenSize);
   }
-  const headDim = fields.size("head_dim", hiddenSize / heads);
+  const headDim = fields.size("head_dim", familyHeadDim ?? hiddenSize / heads);
   if (headDim % 2 !== 0) fields.fail("head_dim", "even, for rotary embeddings", headDim);
   const frequencies = configuredFrequencies(fields, headDim);
+  const still = new Float64Array(headDim / 2);
   return (layer) => ({
     kind: "gqa",
     heads,
     kvHeads,
     headDim,
-    frequencies,
+    // Frequency 0 turns nothing.
+    frequencies: family.rotary(fields, layer) ? frequencies : still,
     scale: 1 / Math.sqrt(headDim),
     window: family.window(fields, layer),
     inputBias: family.inputBias(fields),
     outputBias: family.outputBias(fields),
+    headNormEpsilon: family.headNorms ? normEpsilonOf(fields) : undefined,
   });
 }
 

@@ -47,23 +47,26 @@ const openBytes = async (bytes: Uint8Array) => openModel(bytesSource(bytes, "mod
 
 describe("to GGUF", () => {
   // Written by the gguf Python package (tools/golden/gguf_models.py).
-  it.each(["llama", "qwen2"])("%s: the weights of the file that Python wrote", async (family) => {
-    const exported = await openGguf(
-      bytesSource(await ggufBytes(await openGolden(family), { weights: "F32" })),
-    );
-    const expected = await openGguf(await fileSource(golden(`${family}/model.gguf`)));
-    expect([...exported.tensors.keys()].toSorted()).toEqual(
-      [...expected.tensors.keys()].toSorted(),
-    );
-    for (const [name, { shape, dtype }] of expected.tensors) {
-      expect(exported.tensors.get(name)).toMatchObject({ shape, dtype });
-      expect(await exported.readBytes(name), name).toEqual(await expected.readBytes(name));
-    }
-    for (const [key, value] of expected.values)
-      expect(exported.values.get(key), key).toEqual(value);
-  });
+  it.each(["llama", "qwen2", "qwen3"])(
+    "%s: the weights of the file that Python wrote",
+    async (family) => {
+      const exported = await openGguf(
+        bytesSource(await ggufBytes(await openGolden(family), { weights: "F32" })),
+      );
+      const expected = await openGguf(await fileSource(golden(`${family}/model.gguf`)));
+      expect([...exported.tensors.keys()].toSorted()).toEqual(
+        [...expected.tensors.keys()].toSorted(),
+      );
+      for (const [name, { shape, dtype }] of expected.tensors) {
+        expect(exported.tensors.get(name)).toMatchObject({ shape, dtype });
+        expect(await exported.readBytes(name), name).toEqual(await expected.readBytes(name));
+      }
+      for (const [key, value] of expected.values)
+        expect(exported.values.get(key), key).toEqual(value);
+    },
+  );
 
-  it.each(["llama", "llama-tied", "llama-bias", "llama-sharded", "qwen2", "mistral"])(
+  it.each(["llama", "llama-tied", "llama-bias", "llama-sharded", "qwen2", "qwen3", "mistral"])(
     "%s: the same logits",
     async (family) => {
       const files = await openGolden(family);
@@ -90,6 +93,7 @@ describe("to GGUF", () => {
     ["llama-linear-rope", "the rotary scaling"],
     ["mistral-window", "the sliding window"],
     ["mixtral", "the architecture"],
+    ["smollm3", "the architecture"],
   ])("%s is refused because of %s", async (family, part) => {
     const files = await openGolden(family);
     expect(() => planGgufExport(files)).toThrow(
@@ -112,7 +116,7 @@ describe("to GGUF", () => {
 });
 
 describe("to safetensors", () => {
-  it.each(["llama", "qwen2"])("%s from GGUF: the same logits", async (family) => {
+  it.each(["llama", "qwen2", "qwen3"])("%s from GGUF: the same logits", async (family) => {
     const files = await openGolden(`${family}/model.gguf`);
     const target = memoryFolder();
     const extraFiles = new Map([["tokenizer.json", Uint8Array.of(1, 2)]]);

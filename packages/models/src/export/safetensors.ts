@@ -47,6 +47,7 @@ const classNames: Readonly<Record<string, string>> = {
   mistral: "MistralForCausalLM",
   mixtral: "MixtralForCausalLM",
   qwen2: "Qwen2ForCausalLM",
+  qwen3: "Qwen3ForCausalLM",
 };
 
 /** Plans a folder in the Hugging Face layout from headers alone. @throws TensorIoError of `planShards` */

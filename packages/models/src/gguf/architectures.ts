@@ -11,6 +11,7 @@ export interface GgufArchitecture {
 export const architectures: Readonly<Record<string, GgufArchitecture>> = {
   llama: { modelType: "llama", interleavedRope: true },
   qwen2: { modelType: "qwen2", interleavedRope: false },
+  qwen3: { modelType: "qwen3", interleavedRope: false },
 };
 
 /** The architecture in which a family is written; llama.cpp has none of their own for some. */
@@ -18,6 +19,7 @@ export const architectureOfFamily: Readonly<Record<string, string>> = {
   llama: "llama",
   mistral: "llama",
   qwen2: "qwen2",
+  qwen3: "qwen3",
 };
 
 /** Hugging Face names of the tensors of a layer, by their GGUF names. */
@@ -26,6 +28,8 @@ const layerNames: Readonly<Record<string, string>> = {
   attn_q: "self_attn.q_proj",
   attn_k: "self_attn.k_proj",
   attn_v: "self_attn.v_proj",
+  attn_q_norm: "self_attn.q_norm",
+  attn_k_norm: "self_attn.k_norm",
   attn_output: "self_attn.o_proj",
   ffn_norm: "post_attention_layernorm",
   ffn_gate: "mlp.gate_proj",
