@@ -99,8 +99,9 @@ function makeParser(
 }
 
 const MODEL_HELP = `<model> is a folder in the Hugging Face layout (config.json, *.safetensors,
-tokenizer.json), a .gguf file, or the word sample: the small model that comes
-with this program.`;
+tokenizer.json), a .gguf file, a hub id such as org/name or org/name@revision
+(downloaded once into the hub's cache), or the word sample: the small model
+that comes with this program.`;
 
 /** Where to begin. */
 const START: Command["examples"] = [

@@ -37,6 +37,7 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly storage: ModelStorage;
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** The device that the user chose; made once and destroyed when the command ends. */
   device(): Promise<Device>;
 }

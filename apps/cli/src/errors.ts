@@ -9,6 +9,12 @@ export const cliErrors = {
   OutputIsInput: "The output folder is the folder of the model that is read.",
   OutputExists: "The output folder already holds a model, or files that would be replaced.",
   OutputUnusable: "The output folder cannot be made or is not a folder.",
+  HubNotFound: "The hub has no such repository or revision, or does not show it without a token.",
+  HubUnreachable: "The hub cannot be reached, or the connection broke off.",
+  HubAnswer: "The hub answered something that cannot be understood.",
+  HubNoModel: "The repository has no model that can be read.",
+  HubHashMismatch: "A downloaded file is not the one that was announced.",
+  DiskFull: "There is not enough room for a download.",
   Interrupted: "The command was stopped from outside.",
   Unexpected: "Something failed in a way nobody thought of.",
 } as const;
@@ -35,6 +41,10 @@ export class CliError extends Error {
     this.code = code;
     this.context = context;
     Object.defineProperty(this, brand, { value: true });
+  }
+
+  static isInstance(value: unknown): value is CliError {
+    return value instanceof Error && brand in value && value.name === "CliError";
   }
 }
 

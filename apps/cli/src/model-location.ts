@@ -7,6 +7,8 @@ import { modelFolderPath } from "@transmla/sample-model";
 import { fileSource, folder, type ModelFolder } from "@transmla/tensor-io";
 import type { CommandContext } from "./command";
 import { CliError } from "./errors";
+import { parseHubId } from "./hub/hub-id";
+import { hubModelPath } from "./hub/snapshot";
 
 /** The word that stands for the embedded model and, as a text, for the texts that come with it. */
 export const SAMPLE = "sample";
@@ -16,22 +18,23 @@ export interface LocatedModel {
   /** As the user wrote it. */
   readonly name: string;
   readonly isSample: boolean;
-  /** The folder, or the GGUF file. */
+  /** The folder, or the GGUF file; for a hub id in the hub's cache. */
   readonly path: string;
   readonly files: ModelFiles;
 }
 
 /**
- * Opens what `<model>` names, runs `body` and closes it.
+ * Opens what `<model>` names, downloading it first if that is a hub id, runs `body` and closes it.
  *
- * @throws CliError `ModelNotFound`; ModelsError and TensorIoError for models that cannot be used
+ * @throws CliError `ModelNotFound` and those of `hubModelPath`; ModelsError and TensorIoError for models that cannot be used
  */
 export async function withModel<Value>(
+  context: CommandContext,
   name: string,
   body: (model: LocatedModel) => Promise<Value>,
 ): Promise<Value> {
   const isSample = name === SAMPLE;
-  const path = isSample ? modelFolderPath() : name;
+  const path = isSample ? modelFolderPath() : await localPath(context, name);
   const files = await openModel(await modelSource(path));
   try {
     return await body({ name, isSample, path, files });
@@ -40,10 +43,23 @@ export async function withModel<Value>(
   }
 }
 
+/** What is on the disk comes before the hub. */
+async function localPath(context: CommandContext, name: string): Promise<string> {
+  if (await stat(name).catch(() => undefined)) return name;
+  const id = parseHubId(name);
+  return id === undefined || name.endsWith(".gguf") ? name : hubModelPath(context, id);
+}
+
 async function modelSource(path: string) {
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) return folder(path);
-  if (found === undefined) throw notFound(path);
+  if (found === undefined) {
+    throw new CliError(
+      "ModelNotFound",
+      `${path} was not found: give a folder, a .gguf file, a hub id such as org/name, or the word sample.`,
+      { path },
+    );
+  }
   if (path.endsWith(".safetensors")) {
     throw new CliError(
       "ModelNotFound",
@@ -52,14 +68,6 @@ async function modelSource(path: string) {
     );
   }
   return fileSource(path, basename(path));
-}
-
-function notFound(path: string): CliError {
-  const isHubId = /^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith(".");
-  const advice = isHubId
-    ? "models cannot be downloaded by name yet, so give a folder, a .gguf file or the word sample"
-    : "give a folder, a .gguf file or the word sample";
-  return new CliError("ModelNotFound", `${path} was not found: ${advice}.`, { path });
 }
 
 /** The model's tokenizer: from its folder, or from the metadata of its GGUF file. */

@@ -18,7 +18,7 @@ import { properties, table } from "../terminal/table";
 export const benchCommand = defineCommand({
   name: "bench",
   summary: "measure speed against what this machine can do",
-  arguments: [{ name: "model", description: "folder, .gguf file or sample" }],
+  arguments: [{ name: "model", description: "folder, .gguf file, hub id or sample" }],
   flags: {
     context: withDefault(
       "--context <n,…>",
@@ -38,7 +38,7 @@ export const benchCommand = defineCommand({
     ["transmla bench ./mla --context 128,1024,4096 --threads 2", "a model of yours, two threads"],
   ],
   action: (context, [name = ""], { context: contexts, decodeTokens }) =>
-    withModel(name, async (model) => {
+    withModel(context, name, async (model) => {
       const { terminal, signal } = context;
       const device = await context.device();
       terminal.working("measuring the machine");

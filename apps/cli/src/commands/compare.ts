@@ -23,8 +23,8 @@ export const compareCommand = defineCommand({
     ["transmla compare ./model ./mla --text book.txt", "on a text of yours"],
   ],
   action: (context, [nameA = "", nameB = ""], { text: file, context: wanted, maxTokens }) =>
-    withModel(nameA, (a) =>
-      withModel(nameB, async (b) => {
+    withModel(context, nameA, (a) =>
+      withModel(context, nameB, async (b) => {
         const { terminal, signal } = context;
         const window = windowOf(wanted, [a.files.config, b.files.config]);
         const text = await textFor("evaluation", file, b.isSample ? b : a, signal);

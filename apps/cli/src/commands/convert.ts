@@ -48,7 +48,7 @@ export const convertCommand = defineCommand({
   name: "convert",
   summary: "turn grouped-query attention into latent attention",
   arguments: [
-    { name: "model", description: "folder, .gguf file or sample" },
+    { name: "model", description: "folder, .gguf file, hub id or sample" },
     { name: "out", description: "folder for the converted model" },
   ],
   flags,
@@ -58,7 +58,7 @@ export const convertCommand = defineCommand({
     ["transmla convert ./model ./mla --calibration book.txt --dry-run", "what would be done"],
   ],
   action: (context, [name = "", out = ""], values) =>
-    withModel(name, async (model) => {
+    withModel(context, name, async (model) => {
       const started = performance.now();
       const plan = planFor(model, values);
       checkCalibrationFlags(plan, values);

@@ -49,7 +49,7 @@ export function demoOf(size: DemoSize): Command {
     ],
     action: (context) =>
       withTemporaryFolder((directory) =>
-        withModel(SAMPLE, async (sample) => {
+        withModel(context, SAMPLE, async (sample) => {
           const started = performance.now();
           const { terminal } = context;
           const bench = await prepare(context, sample, size);
@@ -155,7 +155,7 @@ async function convertAndMeasure(
     onProgress: terminal.progressOf(label),
     signal,
   });
-  return withModel(path, (model) => measure(bench, label, { ...model, name: label }));
+  return withModel(context, path, (model) => measure(bench, label, { ...model, name: label }));
 }
 
 async function measure(bench: Bench, label: string, model: LocatedModel): Promise<Measurement> {

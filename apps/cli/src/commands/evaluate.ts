@@ -26,14 +26,14 @@ export const textFlags = {
 export const evaluateCommand = defineCommand({
   name: "evaluate",
   summary: "measure the perplexity of a model on a text",
-  arguments: [{ name: "model", description: "folder, .gguf file or sample" }],
+  arguments: [{ name: "model", description: "folder, .gguf file, hub id or sample" }],
   flags: textFlags,
   examples: [
     ["transmla evaluate sample", "the sample model on its own held-out text"],
     ["transmla evaluate ./mla --text book.txt --max-tokens 20000", "a model of yours"],
   ],
   action: (context, [name = ""], { text: file, context: wanted, maxTokens }) =>
-    withModel(name, async (model) => {
+    withModel(context, name, async (model) => {
       const { terminal, signal } = context;
       const window = windowOf(wanted, [model.files.config]);
       const text = await textFor("evaluation", file, model, signal);

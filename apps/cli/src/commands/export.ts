@@ -37,7 +37,7 @@ export const exportCommand = defineCommand({
   name: "export",
   summary: "write a model in another file format, unconverted",
   arguments: [
-    { name: "model", description: "folder, .gguf file or sample" },
+    { name: "model", description: "folder, .gguf file, hub id or sample" },
     { name: "out", description: "a name that ends in .gguf, or a folder for safetensors" },
   ],
   flags,
@@ -46,7 +46,7 @@ export const exportCommand = defineCommand({
     ["transmla export smollm2.gguf ./SmolLM2-135M", "a folder for Hugging Face transformers"],
   ],
   action: (context, [name = "", out = ""], values) =>
-    withModel(name, async (model) => {
+    withModel(context, name, async (model) => {
       const started = performance.now();
       const write = out.endsWith(".gguf") ? toGguf : toFolder;
       const result = await write(context, model, out, values);

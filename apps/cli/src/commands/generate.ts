@@ -7,7 +7,7 @@ import { bytes, count, printable, rate } from "../terminal/format";
 export const generateCommand = defineCommand({
   name: "generate",
   summary: "continue a prompt",
-  arguments: [{ name: "model", description: "folder, .gguf file or sample" }],
+  arguments: [{ name: "model", description: "folder, .gguf file, hub id or sample" }],
   flags: {
     prompt: { ...withDefault("--prompt <text>", "what to continue", text, ""), mandatory: true },
     maxTokens: withDefault("--max-tokens <n>", "tokens to make at most", integer(1), 128),
@@ -38,7 +38,7 @@ export const generateCommand = defineCommand({
     ],
   ],
   action: (context, [name = ""], { prompt, ...options }) =>
-    withModel(name, async (model) => {
+    withModel(context, name, async (model) => {
       const { terminal, signal } = context;
       const tokenizer = await tokenizerOf(model);
       const loaded = await load(model, await context.device(), context);

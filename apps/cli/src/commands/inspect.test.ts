@@ -63,7 +63,7 @@ describe("inspect", () => {
 
   it.each([
     ["a path that is not there", "./nothing", "ModelNotFound", "a folder, a .gguf file"],
-    ["a hub id", "org/name", "ModelNotFound", "cannot be downloaded"],
+    ["a path too long for a hub id", "a/b/c", "ModelNotFound", "a hub id such as org/name"],
     ["a folder without a config", goldenModel(".."), "MissingConfig", "config.json"],
     ["weights alone", goldenModel("llama/model.safetensors"), "ModelNotFound", "weights only"],
     ["another file", goldenModel("llama/config.json"), "GgufBadMagic", "config.json"],

@@ -14,16 +14,16 @@ import type { Terminal } from "../terminal/terminal";
 export const inspectCommand = defineCommand({
   name: "inspect",
   summary: "say what a model is, from its headers alone",
-  arguments: [{ name: "model", description: "folder, .gguf file or sample" }],
+  arguments: [{ name: "model", description: "folder, .gguf file, hub id or sample" }],
   flags: {},
   examples: [
     ["transmla inspect sample", "the model that comes with this program"],
     ["transmla inspect ./SmolLM2-135M --json", "a folder of yours, as JSON"],
   ],
-  action: ({ terminal }, [name = ""]) =>
-    withModel(name, async ({ files }) => {
+  action: (context, [name = ""]) =>
+    withModel(context, name, async ({ files }) => {
       const description = describeModel(files);
-      printDescription(terminal, name, description, files.config);
+      printDescription(context.terminal, name, description, files.config);
       return { ...description };
     }),
 });
