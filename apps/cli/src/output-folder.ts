@@ -1,14 +1,7 @@
-import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
 import { CliError } from "./errors";
-
-/** A folder into which a model may be written, and how to leave no trace of an attempt. */
-export interface OutputFolder {
-  readonly folder: WritableFolder;
-  /** Removes the given files and the folders that were made for them. */
-  discard(): Promise<void>;
-}
 
 /**
  * Refuses an output that is the input, holds a model, or has one of the files that would be written. Changes nothing.
@@ -45,6 +38,10 @@ export async function checkOutput(
       },
     );
   }
+  await refuseTaken(path, fileNames);
+}
+
+async function refuseTaken(path: string, fileNames: readonly string[]): Promise<void> {
   const planned = new Set(fileNames);
   const taken = (await readdir(path)).find((name) => planned.has(name) || isModelFile(name));
   if (taken === undefined) return;
@@ -58,24 +55,75 @@ const isModelFile = (name: string) =>
   name === "config.json" || /\.(safetensors|gguf|safetensors\.index\.json)$/.test(name);
 
 /**
- * Makes the folder, if it is missing, for files of the given names.
+ * Makes the folder, if it is missing, and runs `write` in it while no other process may. If that fails nothing of it stays:
+ * the files of the given names go, and so do folders that were made for them.
  *
- * @throws CliError `OutputUnusable`
+ * @throws CliError `OutputUnusable`, `OutputBusy`, `OutputExists`; what `write` throws
  */
-export async function makeOutput(
+export async function withOutput<Value>(
   path: string,
   fileNames: readonly string[],
-): Promise<OutputFolder> {
-  const first = await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+  write: (output: WritableFolder) => Promise<Value>,
+): Promise<Value> {
+  const first = await mkdir(path, { recursive: true }).catch(unusable(path));
+  const unlock = await lock(path);
+  // Another process may have finished since the folder was looked at; its files are not ours to remove.
+  await refuseTaken(path, fileNames).catch(async (error: unknown) => {
+    await unlock();
+    throw error;
+  });
+  try {
+    const value = await write(folder(path));
+    await unlock();
+    return value;
+  } catch (error) {
+    for (const name of fileNames) await rm(join(path, name), { force: true });
+    await unlock();
+    if (first !== undefined) await removeEmptyFolders(resolve(path), resolve(first));
+    throw error;
+  }
+}
+
+/** Holds the number of the process that writes. */
+const LOCK = ".transmla.lock";
+
+/** Claims a folder for this process. A claim of a process that is no more is taken over. */
+async function lock(path: string): Promise<() => Promise<void>> {
+  const file = join(path, LOCK);
+  for (;;) {
+    try {
+      await writeFile(file, `${process.pid}\n`, { flag: "wx" });
+      return () => rm(file, { force: true });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") return unusable(path)(cause);
+    }
+    const owner = Number(await readFile(file, "utf8").catch(() => "0"));
+    if (isRunning(owner)) {
+      throw new CliError(
+        "OutputBusy",
+        `${path} is being written by process ${owner}; wait for it or choose another folder.`,
+        { path, process: owner },
+      );
+    }
+    await rm(file, { force: true });
+  }
+}
+
+function isRunning(process_: number): boolean {
+  if (!Number.isSafeInteger(process_) || process_ <= 0) return false;
+  try {
+    process.kill(process_, 0);
+    return true;
+  } catch (error) {
+    // Somebody else's process may not be asked, but it is there.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+function unusable(path: string): (cause: unknown) => never {
+  return (cause) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CliError("OutputUnusable", `${path} cannot be made: ${reason}`, { path }, { cause });
-  });
-  return {
-    folder: folder(path),
-    async discard() {
-      for (const name of fileNames) await rm(join(path, name), { force: true });
-      if (first !== undefined) await removeEmptyFolders(resolve(path), resolve(first));
-    },
   };
 }
 

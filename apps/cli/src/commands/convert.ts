@@ -12,7 +12,7 @@ import { defineCommand, type CommandContext, type FlagValues, type Result } from
 import { usage } from "../errors";
 import { choice, filled, integer, optional, part, toggle, withDefault, wordOr } from "../flags";
 import { companionFiles, tokenizerOf, withModel, type LocatedModel } from "../model-location";
-import { checkOutput, makeOutput } from "../output-folder";
+import { checkOutput, withOutput } from "../output-folder";
 import { count } from "../terminal/format";
 import { textFor } from "../text";
 import { printPlan, printReport, type ConversionJob } from "./conversion-report";
@@ -169,14 +169,13 @@ async function execute(
   const { terminal, signal } = context;
   const { plan, calibration, companions, fileNames, out } = job;
   const device = await context.device();
-  const output = await makeOutput(out, fileNames);
-  const prepared = performance.now();
-  try {
+  return withOutput(out, fileNames, async (output) => {
+    const prepared = performance.now();
     terminal.working("converting");
     const report = await convert(plan, {
       device,
       calibration,
-      output: output.folder,
+      output,
       extraFiles: companions,
       onProgress: terminal.progressOf(),
       signal,
@@ -188,8 +187,5 @@ async function execute(
     };
     printReport(terminal, job, report, seconds.total);
     return { ...report, seconds, peakRssBytes: process.resourceUsage().maxRSS * 1024 };
-  } catch (error) {
-    await output.discard();
-    throw error;
-  }
+  });
 }

@@ -13,7 +13,7 @@ import { defineCommand, type CommandContext, type FlagValues } from "../command"
 import { CliError, usage } from "../errors";
 import { choice } from "../flags";
 import { companionFiles, shortName, withModel, type LocatedModel } from "../model-location";
-import { checkOutput, makeOutput } from "../output-folder";
+import { checkOutput, withOutput } from "../output-folder";
 import { bytes, duration } from "../terminal/format";
 
 const weightTypes = {
@@ -120,14 +120,10 @@ async function toFolder(
   const weightFiles = plan.shards.shards.map(({ file }) => file);
   const fileNames = [...weightFiles, ...index, ...extraFiles.keys(), "config.json"];
   await checkOutput(out, model.path, fileNames);
-  const output = await makeOutput(out, fileNames);
-  try {
-    const onProgress = terminal.progressOf(`writing ${shortName(out)}`);
-    await writeSafetensorsExport(plan, output.folder, { extraFiles, onProgress, signal });
-  } catch (error) {
-    await output.discard();
-    throw error;
-  }
+  const onProgress = terminal.progressOf(`writing ${shortName(out)}`);
+  await withOutput(out, fileNames, (folder) =>
+    writeSafetensorsExport(plan, folder, { extraFiles, onProgress, signal }),
+  );
   return {
     format: "safetensors",
     tensors: plan.tensors.length,
