@@ -30,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    DeepseekV2Config,
     DeepseekV3Config,
     LlamaConfig,
     MistralConfig,
@@ -140,6 +141,8 @@ FAMILIES = {
     ),
     "deepseek-v3": Family(DeepseekV3Config(**LATENT), ablation=dict(rope_interleave=False)),
     "deepseek-v3-q-lora": Family(DeepseekV3Config(**LATENT | dict(q_lora_rank=24, kv_lora_rank=20))),
+    "deepseek-v3-half-split": Family(DeepseekV3Config(**LATENT | dict(rope_interleave=False)), seed_name="deepseek-v3"),
+    "deepseek-v2": Family(DeepseekV2Config(**LATENT | dict(attention_bias=True, q_lora_rank=24, mlp_bias=True, n_group=1, topk_group=1, num_experts_per_tok=1))),
     # rms_norm_eps is large so that a latent norm which uses it, in place of the constant 1e-6, is found out.
     "deepseek-v3-bias": Family(
         DeepseekV3Config(**LATENT | dict(attention_bias=True, qk_nope_head_dim=12, v_head_dim=10, rms_norm_eps=1e-2)),

@@ -8,18 +8,22 @@ import {
   type JsonObject,
   type ModelFolder,
 } from "@transmla/tensor-io";
+import { families } from "./config/families";
+import { Fields } from "./config/fields";
 import type { ModelConfig } from "./config/model-config";
 import { parseConfig } from "./config/parse-config";
+import { deepseekTensors, type DeepseekTensor } from "./deepseek/layout";
+import { UnfusedCheckpoint } from "./deepseek/unfused-checkpoint";
 import { ModelsError } from "./errors";
 import { ggufAsHuggingFace } from "./gguf/hugging-face";
-import { checkTensors } from "./tensors";
+import { checkTensors, modelTensors } from "./tensors";
 
 /** An opened model: headers read and checked, no weight touched yet. */
 export interface ModelFiles {
   readonly config: ModelConfig;
   /** The config.json it was read from; for GGUF, the one that says the same. */
   readonly configJson: JsonObject;
-  /** Weights under their Hugging Face names, in the half-split rotary layout. */
+  /** Weights under their Hugging Face names (latent attention: native names), in the half-split rotary layout. */
   readonly checkpoint: Checkpoint;
   /** Where tokenizer and templates are: the other files of the folder, or the metadata of the GGUF file. */
   readonly origin: { readonly folder: ModelFolder } | { readonly gguf: GgufCheckpoint };
@@ -44,9 +48,25 @@ async function openFolderModel(folder: ModelFolder): Promise<ModelFiles> {
   const config = parseConfig(configJson);
   const checkpoint = await openSafetensorsFolder(folder);
   return checked(checkpoint, () => {
-    checkTensors(config, checkpoint);
-    return { config, configJson, checkpoint, origin: { folder }, close: () => checkpoint.close() };
+    const fused = storedFused(config, configJson);
+    checkTensors(config, checkpoint, fused);
+    return {
+      config,
+      configJson,
+      checkpoint: fused ? new UnfusedCheckpoint(checkpoint, fused) : checkpoint,
+      origin: { folder },
+      close: () => checkpoint.close(),
+    };
   });
+}
+
+/** The tensors of a folder in the DeepSeek layout; undefined where tensors are stored as we name them. */
+function storedFused(config: ModelConfig, configJson: JsonObject): DeepseekTensor[] | undefined {
+  const { deepseek } = families[config.family]!;
+  const { attention } = config.layers[0];
+  if (!deepseek || attention.kind !== "mla") return undefined;
+  const interleaved = deepseek.interleaved(new Fields(configJson, "config.json"));
+  return deepseekTensors(modelTensors(config), attention, interleaved);
 }
 
 async function openGgufModel(source: ByteSource): Promise<ModelFiles> {

@@ -68,11 +68,18 @@ export function attentionTensors(
   }
   const { heads, nopeDim, ropeDim, kvLoraRank, valueDim, qLoraRank } = attention;
   const queryInput = qLoraRank ?? hiddenSize;
-  if (qLoraRank !== undefined) projection("q_a_proj", qLoraRank, hiddenSize, false);
+  const norm = (name: string, size: number, epsilon: number | undefined) => {
+    if (epsilon !== undefined) specs.push({ name: `${prefix}${name}.weight`, shape: [size] });
+  };
+  if (qLoraRank !== undefined) {
+    projection("q_a_proj", qLoraRank, hiddenSize, attention.queryDownBias ?? false);
+    norm("q_a_layernorm", qLoraRank, attention.queryNormEpsilon);
+  }
   projection("q_nope_proj", heads * nopeDim, queryInput, attention.queryBias);
   projection("q_rope_proj", heads * ropeDim, queryInput, attention.queryBias);
   projection("kv_a_proj", kvLoraRank, hiddenSize, attention.latentBias);
   projection("k_rope_proj", ropeDim, hiddenSize, attention.latentBias);
+  norm("kv_a_layernorm", kvLoraRank, attention.latentNormEpsilon);
   projection("k_b_proj", attention.keyUpHeads * nopeDim, kvLoraRank, false);
   projection("v_b_proj", attention.valueUpHeads * valueDim, kvLoraRank, false);
   projection("o_proj", hiddenSize, heads * valueDim, attention.outputBias);
@@ -114,10 +121,15 @@ function feedForwardTensors(
 /**
  * Compares a checkpoint's headers with what the config asks for, before any weight is read.
  *
+ * @param stored the model's tensors in the layout of the checkpoint
  * @throws ModelsError `MissingTensor`, `UnexpectedTensor` (a part this version would silently ignore), `TensorShape`
  */
-export function checkTensors(config: ModelConfig, checkpoint: Checkpoint): void {
-  const wanted = new Map(modelTensors(config).map((spec) => [spec.name, spec]));
+export function checkTensors(
+  config: ModelConfig,
+  checkpoint: Checkpoint,
+  stored: readonly TensorSpec[] = modelTensors(config),
+): void {
+  const wanted = new Map(stored.map((spec) => [spec.name, spec]));
   for (const { name, shape } of wanted.values()) {
     const found = checkpoint.tensors.get(name);
     if (!found) {

@@ -7,9 +7,11 @@ import type { AttentionContext, AttentionLayer } from "./attention-layer";
 /** Projections of a latent attention; a part of size zero has none. */
 interface LatentProjections {
   readonly queryDown?: Projection | undefined;
+  readonly queryNorm?: Tensor | undefined;
   readonly queryNope?: Projection | undefined;
   readonly queryRope?: Projection | undefined;
   readonly latent: Projection;
+  readonly latentNorm?: Tensor | undefined;
   readonly ropeKey?: Projection | undefined;
   readonly keyUp?: Projection | undefined;
   readonly valueUp: Projection;
@@ -37,11 +39,15 @@ export class LatentAttentionLayer implements AttentionLayer {
     config: LatentAttentionConfig,
     prefix: string,
   ): Promise<LatentAttentionLayer> {
+    const norm = async (name: string, epsilon: number | undefined) =>
+      epsilon === undefined ? undefined : loader.vector(`${prefix}${name}.weight`);
     return new LatentAttentionLayer(loader.device, config, {
       queryDown: await loader.optionalProjection(`${prefix}q_a_proj`),
+      queryNorm: await norm("q_a_layernorm", config.queryNormEpsilon),
       queryNope: await loader.optionalProjection(`${prefix}q_nope_proj`),
       queryRope: await loader.optionalProjection(`${prefix}q_rope_proj`),
       latent: await loader.projection(`${prefix}kv_a_proj`),
+      latentNorm: await norm("kv_a_layernorm", config.latentNormEpsilon),
       ropeKey: await loader.optionalProjection(`${prefix}k_rope_proj`),
       keyUp: await loader.optionalProjection(`${prefix}k_b_proj`),
       valueUp: await loader.projection(`${prefix}v_b_proj`),
@@ -52,15 +58,20 @@ export class LatentAttentionLayer implements AttentionLayer {
   mix(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
     const { device, config, projections } = this;
     const [latents, ropeKeys] = pools;
-    const { queryDown, queryNope, queryRope, ropeKey } = projections;
+    const { queryDown, queryNorm, queryNope, queryRope, latentNorm, ropeKey } = projections;
     const rope = rotations.table(config.frequencies);
     const rotated = (input: Tensor, projection: Projection) =>
       device.rope(project(device, input, projection), rope!, rotations.rows);
 
-    device.writePages(latents!, project(device, x, projections.latent), slots);
+    const latent = project(device, x, projections.latent);
+    const cached = latentNorm
+      ? device.rmsNorm(latent, latentNorm, config.latentNormEpsilon!)
+      : latent;
+    device.writePages(latents!, cached, slots);
     if (ropeKey && ropeKeys) device.writePages(ropeKeys, rotated(x, ropeKey), slots);
 
-    const q = queryDown ? project(device, x, queryDown) : x;
+    const down = queryDown ? project(device, x, queryDown) : x;
+    const q = queryNorm ? device.rmsNorm(down, queryNorm, config.queryNormEpsilon!) : down;
     return device.latentAttention({
       queryNope: queryNope && project(device, q, queryNope),
       queryRope: queryRope && rotated(q, queryRope),

@@ -1,4 +1,5 @@
 import type { Activation } from "@transmla/kernels";
+import type { DeepseekFamily } from "../deepseek/config";
 import type { Fields } from "./fields";
 
 /** How a family of models differs from the plain decoder: its row in the table below, and nothing anywhere else. */
@@ -16,6 +17,8 @@ export interface Family {
   readonly headNorms: boolean;
   /** Whether a layer's queries and keys are rotated; without, its attention knows no positions. */
   readonly rotary: (fields: Fields, layer: number) => boolean;
+  /** Present where the model has latent attention, stored in DeepSeek's layout. */
+  readonly deepseek?: DeepseekFamily;
   /** Tensors of checkpoints that the model does not need to predict the next token. */
   readonly unused?: RegExp;
   /** Defaults the Hugging Face configuration class supplies for absent fields. */
@@ -47,6 +50,16 @@ const qwen2: Family = {
       ? fields.optionalSize("sliding_window")
       : undefined,
   defaults: { maxPositions: 32768 },
+};
+
+const deepseekV3: Family = {
+  ...llama,
+  feedForwardBias: never,
+  deepseek: {
+    interleaved: (fields) => fields.boolean("rope_interleave", true),
+    denseLayers: 3,
+  },
+  defaults: { maxPositions: 4096 },
 };
 
 /** SmolLM3 rotates the layers that `no_rope_layers` marks with 1, by default all but every fourth. */
@@ -86,6 +99,13 @@ export const families: Readonly<Record<string, Family>> = {
   },
   // Qwen2 with layers for predicting several tokens at once, which nothing here runs.
   mimo: { ...qwen2, unused: /^model\.mtp_layers\./ },
+  deepseek_v3: deepseekV3,
+  deepseek_v2: {
+    ...deepseekV3,
+    feedForwardBias: llama.feedForwardBias,
+    deepseek: { interleaved: () => true, denseLayers: 0 },
+    defaults: { maxPositions: 2048 },
+  },
   smollm3: {
     ...llama,
     rotary: smolLm3Rotary,

@@ -60,6 +60,12 @@ export interface LatentAttentionConfig extends AttentionBase {
   readonly valueUpHeads: number;
   /** Low rank of the query projection; absent when it is dense. */
   readonly qLoraRank?: number | undefined;
+  /** Present where an RMS norm follows the first factor of a low-rank query (DeepSeek). */
+  readonly queryNormEpsilon?: number | undefined;
+  /** Bias of that first factor. */
+  readonly queryDownBias?: boolean | undefined;
+  /** Present where the latent passes an RMS norm (DeepSeek); what is cached is the normalised latent. */
+  readonly latentNormEpsilon?: number | undefined;
   readonly queryBias: boolean;
   /** Bias of the latent and of the rotated key. */
   readonly latentBias: boolean;

@@ -15,6 +15,17 @@ const llama = {
   rms_norm_eps: 1e-5,
 };
 
+const deepseek = {
+  ...llama,
+  model_type: "deepseek_v3",
+  kv_lora_rank: 12,
+  qk_rope_head_dim: 4,
+  qk_nope_head_dim: 8,
+  v_head_dim: 8,
+  q_lora_rank: null,
+  attention_bias: true,
+};
+
 const native = {
   ...llama,
   model_type: "transmla",
@@ -139,6 +150,41 @@ describe("parseConfig", () => {
   ])("refuses %j by name", (change, named) => {
     const [code, message] = refusal({ ...llama, ...change });
     expect(code).toBe("UnsupportedModel");
+    expect(message).toContain(named);
+  });
+
+  it("reads the latent attention of a DeepSeek config", () => {
+    const { layers } = parse(deepseek);
+    expect(layers[0].attention).toMatchObject({
+      kind: "mla",
+      scale: 1 / Math.sqrt(12),
+      kvLoraRank: 12,
+      keyUpHeads: 8,
+      qLoraRank: undefined,
+      // Fixed by the model, whatever rms_norm_eps says.
+      latentNormEpsilon: 1e-6,
+      latentBias: true,
+      queryBias: false,
+    });
+    expect(kvCacheNumbersPerToken(parse(deepseek))).toBe(3 * (12 + 4));
+    expect(parse({ ...deepseek, q_lora_rank: 6 }).layers[0].attention).toMatchObject({
+      qLoraRank: 6,
+      queryNormEpsilon: 1e-6,
+      queryDownBias: true,
+    });
+  });
+
+  it.each([
+    [{ first_k_dense_replace: 2 }, "UnsupportedModel", "first_k_dense_replace"],
+    [{ model_type: "deepseek_v2", first_k_dense_replace: null }, "UnsupportedModel", "experts"],
+    [{ rope_scaling: { rope_type: "yarn", factor: 40 } }, "UnsupportedModel", "yarn"],
+    [{ qk_rope_head_dim: 3 }, "InvalidConfig", "qk_rope_head_dim"],
+    [{ kv_lora_rank: null }, "InvalidConfig", "kv_lora_rank"],
+    [{ q_lora_rank: 0 }, "InvalidConfig", "q_lora_rank"],
+    [{ rope_interleave: "yes" }, "InvalidConfig", "rope_interleave"],
+  ])("refuses a DeepSeek config with %j", (change, code, named) => {
+    const [actual, message] = refusal({ ...deepseek, ...change });
+    expect(actual).toBe(code);
     expect(message).toContain(named);
   });
 

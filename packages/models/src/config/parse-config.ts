@@ -1,4 +1,5 @@
 import type { JsonObject } from "@transmla/tensor-io";
+import { deepseekAttention } from "../deepseek/config";
 import { ModelsError } from "../errors";
 import { activations, families, type Family } from "./families";
 import { Fields } from "./fields";
@@ -29,10 +30,7 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
   const family = familyNamed(familyName, native ? native.path : file);
   const hiddenSize = fields.size("hidden_size");
   const layers = fields.size("num_hidden_layers");
-  const grouped = groupedAttention(fields, family, hiddenSize);
-  const attention = native
-    ? latentLayers(native, layers, grouped)
-    : Array.from({ length: layers }, (_, layer): AttentionConfig => grouped(layer));
+  const attention = attentionLayers(fields, family, { native, hiddenSize, layers });
   const feedForward = feedForwardConfig(fields, family);
   return {
     family: familyName,
@@ -45,6 +43,22 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
     bosTokenId: fields.tokenIds("bos_token_id")[0],
     eosTokenIds: fields.tokenIds("eos_token_id"),
   };
+}
+
+function attentionLayers(
+  fields: Fields,
+  family: Family,
+  sizes: { native: Fields | undefined; hiddenSize: number; layers: number },
+): AttentionConfig[] {
+  const { native, hiddenSize, layers } = sizes;
+  if (family.deepseek) {
+    const latent = deepseekAttention(fields, layers, family.deepseek);
+    return Array.from({ length: layers }, () => latent);
+  }
+  const grouped = groupedAttention(fields, family, hiddenSize);
+  return native
+    ? latentLayers(native, layers, grouped)
+    : Array.from({ length: layers }, (_, layer) => grouped(layer));
 }
 
 const normEpsilonOf = (fields: Fields) => fields.positive("rms_norm_eps", 1e-6);

@@ -94,6 +94,7 @@ describe("to GGUF", () => {
     ["mistral-window", "the sliding window"],
     ["mixtral", "the architecture"],
     ["smollm3", "the architecture"],
+    ["deepseek-v3", "the architecture"],
   ])("%s is refused because of %s", async (family, part) => {
     const files = await openGolden(family);
     expect(() => planGgufExport(files)).toThrow(

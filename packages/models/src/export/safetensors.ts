@@ -8,6 +8,8 @@ import {
   type ShardedPlan,
   type WritableFolder,
 } from "@transmla/tensor-io";
+import { families } from "../config/families";
+import { ModelsError } from "../errors";
 import type { ModelFiles } from "../open-model";
 import { modelTensors } from "../tensors";
 import { encodedPieces } from "./encoding";
@@ -50,11 +52,22 @@ const classNames: Readonly<Record<string, string>> = {
   qwen3: "Qwen3ForCausalLM",
 };
 
-/** Plans a folder in the Hugging Face layout from headers alone. @throws TensorIoError of `planShards` */
+/**
+ * Plans a folder in the Hugging Face layout from headers alone.
+ *
+ * @throws ModelsError `UnsupportedModel`; TensorIoError of `planShards`
+ */
 export function planSafetensorsExport(
   files: ModelFiles,
   { weights = "stored", maxShardBytes }: SafetensorsExportOptions = {},
 ): SafetensorsExportPlan {
+  if (families[files.config.family]!.deepseek) {
+    throw new ModelsError(
+      "UnsupportedModel",
+      `A model of the DeepSeek layout (${files.config.family}) is a Hugging Face folder already; it is not written again.`,
+      { family: files.config.family },
+    );
+  }
   const tensors = modelTensors(files.config).map(({ name, shape }) => {
     const { dtype } = files.checkpoint.tensors.get(name)!;
     const stored = isSafetensorsDType(dtype) ? dtype : "BF16";

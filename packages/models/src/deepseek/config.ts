@@ -1,0 +1,66 @@
+import type { Fields } from "../config/fields";
+import type { LatentAttentionConfig } from "../config/model-config";
+import { configuredFrequencies } from "../config/rope";
+import { ModelsError } from "../errors";
+
+/** How a family that has latent attention from the start differs from DeepSeek-V3; part of its row in the table of families. */
+export interface DeepseekFamily {
+  /** Whether rotated pairs are stored adjacent (else half-split). */
+  readonly interleaved: (fields: Fields) => boolean;
+  /** Layers without experts at the start, where the config does not say. */
+  readonly denseLayers: number;
+}
+
+/** Epsilon of the norms inside the attention: the models fix it, whatever `rms_norm_eps` says. */
+export const LATENT_NORM_EPSILON = 1e-6;
+
+/**
+ * The attention of all layers of a config in the DeepSeek layout (arXiv 2405.04434, 2412.19437).
+ *
+ * @throws ModelsError `InvalidConfig`; `UnsupportedModel` for experts
+ */
+export function deepseekAttention(
+  fields: Fields,
+  layers: number,
+  { denseLayers, interleaved }: DeepseekFamily,
+): LatentAttentionConfig {
+  refuseExperts(fields, layers, denseLayers);
+  // Checked here, so that a config is refused before its weights are opened.
+  interleaved(fields);
+  const heads = fields.size("num_attention_heads");
+  const ropeDim = fields.size("qk_rope_head_dim");
+  if (ropeDim % 2 !== 0) fields.fail("qk_rope_head_dim", "even, for rotary embeddings", ropeDim);
+  const nopeDim = fields.size("qk_nope_head_dim");
+  const qLoraRank = fields.optionalSize("q_lora_rank");
+  const bias = fields.boolean("attention_bias", false);
+  return {
+    kind: "mla",
+    heads,
+    frequencies: configuredFrequencies(fields, ropeDim),
+    scale: 1 / Math.sqrt(nopeDim + ropeDim),
+    kvLoraRank: fields.size("kv_lora_rank"),
+    ropeDim,
+    nopeDim,
+    valueDim: fields.size("v_head_dim"),
+    keyUpHeads: heads,
+    valueUpHeads: heads,
+    latentNormEpsilon: LATENT_NORM_EPSILON,
+    latentBias: bias,
+    outputBias: bias,
+    queryBias: false,
+    qLoraRank,
+    queryNormEpsilon: qLoraRank === undefined ? undefined : LATENT_NORM_EPSILON,
+    queryDownBias: qLoraRank !== undefined && bias,
+  };
+}
+
+function refuseExperts(fields: Fields, layers: number, denseLayers: number): void {
+  const dense = fields.count("first_k_dense_replace", denseLayers);
+  if (dense >= layers) return;
+  throw new ModelsError(
+    "UnsupportedModel",
+    `${fields.path}: layers from ${dense} on (first_k_dense_replace) are DeepSeek's mixture of experts, which this version cannot ` +
+      `compute; only models whose ${layers} layers are all dense are read.`,
+    { field: "first_k_dense_replace", value: dense },
+  );
+}
