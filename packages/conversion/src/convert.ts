@@ -1,5 +1,10 @@
 import type { Device } from "@transmla/kernels";
-import { attentionPrefix, type LatentAttentionConfig } from "@transmla/models";
+import {
+  attentionPrefix,
+  layerPrefix,
+  type LatentAttentionConfig,
+  type ModelConfig,
+} from "@transmla/models";
 import {
   decodeToF32,
   encodeFromF32,
@@ -8,13 +13,13 @@ import {
   type WritableFolder,
 } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
-import { nativeConfig } from "./formats/native";
+import { formats } from "./formats";
 import type { EncodedTensor } from "./memory-checkpoint";
 import { methods } from "./methods";
 import type { LayerConverter } from "./methods/method";
-import type { ConversionPlan, PlannedTensor } from "./plan";
+import { withAttention, type ConversionPlan, type PlannedTensor } from "./plan";
 import type { ConversionProgress } from "./progress";
-import { latentTensors, requireFinite, type LatentWeights } from "./weights";
+import { latentTensors, requireFinite, type LatentWeights, type NamedTensor } from "./weights";
 
 export interface ConvertOptions {
   readonly device: Device;
@@ -31,6 +36,8 @@ export interface ConvertOptions {
 /** What a conversion did. */
 export interface ConversionReport {
   readonly method: string;
+  readonly format: string;
+  /** As written, the format's own channels included. */
   readonly kvLoraRank: number;
   readonly ropeDim: number;
   /** Absent where the method does not fold. */
@@ -76,9 +83,10 @@ export async function convert(
     const converter = await methods[plan.method].start({
       files: plan.files,
       device: options.device,
-      sizes: plan.sizes,
+      sizes: plan.methodSizes,
       calibration,
-      encode: (layer, weights) => encodeLayer(plan, layer, weights),
+      encode: (layer, weights) =>
+        encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
       onProgress: report,
       signal: options.signal,
     });
@@ -86,10 +94,12 @@ export async function convert(
     await writer.finish();
     for (const [name, bytes] of options.extraFiles ?? [])
       await writeFile(options.output, name, bytes);
-    await writeFile(options.output, "config.json", configBytes(plan, configs));
+    const config = withAttention(plan.files.config, (layer) => configs[layer]);
+    await writeFile(options.output, "config.json", configBytes(plan, config));
     const { freqFold, warnings = [] } = converter;
     return {
       method: plan.method,
+      format: plan.format,
       kvLoraRank: plan.sizes.kvLoraRank,
       ropeDim: plan.sizes.ropeDim,
       ...(freqFold === undefined ? {} : { freqFold }),
@@ -145,9 +155,11 @@ async function writeTensors(
       await copyTensor(plan, tensor, writer, signal);
     } else if (tensor.convertedLayer === layers.length) {
       // The first of a layer's new tensors: all of them are made, and written, together.
-      const { tensors, config, keptEnergy, outputError } = await converter.convert(layers.length);
-      for (const { name, bytes } of tensors) await writer.write(name, bytes);
-      configs.push(config);
+      const { weights, keptEnergy, outputError } = await converter.convert(layers.length);
+      for (const { name, bytes } of await layerAsWritten(plan, layers.length, weights)) {
+        await writer.write(name, bytes);
+      }
+      configs.push(weights.config);
       layers.push({ layer: layers.length, keptEnergy, outputError });
       report({ phase: "converting", done: layers.length, total, unit: "layers" });
     }
@@ -175,9 +187,25 @@ async function copyTensor(
   }
 }
 
-function encodeLayer(plan: ConversionPlan, layer: number, weights: LatentWeights): EncodedTensor[] {
+/** A layer's attention in the bytes and the layout of the output. */
+async function layerAsWritten(
+  plan: ConversionPlan,
+  layer: number,
+  weights: LatentWeights,
+): Promise<EncodedTensor[]> {
+  const norm = `${layerPrefix(layer)}input_layernorm.weight`;
+  const gains = await plan.files.checkpoint.read(norm, { as: "f32" });
+  const tensors = formats[plan.format].layerTensors(weights, gains, attentionPrefix(layer));
+  return encoded(plan, layer, tensors);
+}
+
+function encoded(
+  plan: ConversionPlan,
+  layer: number,
+  tensors: readonly NamedTensor[],
+): EncodedTensor[] {
   const { dtype } = plan.tensors.find(({ convertedLayer }) => convertedLayer === layer)!;
-  return latentTensors(weights, attentionPrefix(layer)).map(({ name, shape, values }) => ({
+  return tensors.map(({ name, shape, values }) => ({
     name,
     shape,
     dtype,
@@ -191,11 +219,12 @@ const torchNames: Readonly<Record<string, string>> = {
   BF16: "bfloat16",
 };
 
-function configBytes(plan: ConversionPlan, configs: readonly LatentAttentionConfig[]): Uint8Array {
+function configBytes(plan: ConversionPlan, config: ModelConfig): Uint8Array {
   const { dtype } = plan.tensors.find(({ convertedLayer }) => convertedLayer !== undefined)!;
   const torchDType = torchNames[dtype];
-  const config = nativeConfig(plan.files.configJson, configs, { method: plan.method, torchDType });
-  return new TextEncoder().encode(`${formatJson(config)}\n`);
+  const model = { original: plan.files.configJson, config };
+  const json = formats[plan.format].config(model, { method: plan.method, torchDType });
+  return new TextEncoder().encode(`${formatJson(json)}\n`);
 }
 
 async function writeFile(folder: WritableFolder, name: string, bytes: Uint8Array): Promise<void> {

@@ -2,6 +2,7 @@
 export const conversionErrors = {
   AlreadyLatent: "The model already has latent attention.",
   UnsupportedAttention: "The attention has a part that no method carries over.",
+  UnsupportedFormat: "The output format has no place for a part of the model.",
   InvalidOption: "A setting is out of range or contradicts another or the model.",
   CalibrationTooShort: "The calibration text has fewer tokens than the conversion needs.",
   NonFiniteWeight: "A weight is NaN or infinite, or does not fit the output type.",

@@ -1,6 +1,10 @@
 export { convert, type ConversionReport, type ConvertOptions, type LayerReport } from "./convert";
 export { ConversionError, conversionErrors, type ConversionErrorCode } from "./errors";
+export { formats, type FormatName } from "./formats";
+export { stockWeights } from "./formats/deepseek";
+export type { FormatModel, OutputFormat } from "./formats/format";
 export { nativeConfig } from "./formats/native";
+export { neutralNorm, type NeutralNorm } from "./formats/neutral-norm";
 export { methods, type MethodName } from "./methods";
 export { exactConfig, exactLatent } from "./methods/exact";
 export { jointCompression, lowRankQuery, type JointLatent } from "./methods/joint-compression";
@@ -23,11 +27,15 @@ export {
   queryEnergies,
   type FrequencyRotation,
 } from "./methods/output-aware/rotations";
-export { selectRotated, type KeyComponent } from "./methods/output-aware/selection";
+export {
+  highestFrequencies,
+  selectRotated,
+  type KeyComponent,
+} from "./methods/output-aware/selection";
 export { splitHeads, type SplitHeads } from "./methods/output-aware/split";
 export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./methods/ro-rope";
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
-export type { ConversionOptions, LatentSizes, OutputDType } from "./options";
+export type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
 export { planConversion, type ConversionPlan, type PlannedTensor } from "./plan";
 export type { ConversionProgress } from "./progress";
 export {

@@ -1,8 +1,11 @@
+import type { FormatName } from "./formats";
 import type { MethodName } from "./methods";
 
 /** What a caller may choose. Sizes are given as `keep`, or as `kvLoraRank` and `ropeDim`, or not at all. */
 export interface ConversionOptions {
   readonly method: MethodName;
+  /** Layout of the output; default native. */
+  readonly format?: FormatName | undefined;
   /** Part of the original cache to keep, 0 … 1. */
   readonly keep?: number | undefined;
   readonly kvLoraRank?: number | undefined;
@@ -25,4 +28,14 @@ export interface LatentSizes {
   /** For methods that fold. */
   readonly freqFold?: "auto" | number | undefined;
   readonly qLoraRank?: number | undefined;
+  /** See `FormatNeeds`. */
+  readonly standardLadder?: boolean | undefined;
+}
+
+/** What an output format asks of a method. */
+export interface FormatNeeds {
+  /** The rotated frequencies must be those of one `rope_theta` in order, the same in every layer. */
+  readonly standardLadder: boolean;
+  /** Channels of the latent that the format takes for itself. */
+  readonly latentChannels: number;
 }

@@ -1,16 +1,19 @@
 import {
   kvCacheNumbersPerToken,
-  layerTensors,
-  modelTensors,
   type AttentionConfig,
   type GroupedAttentionConfig,
   type ModelConfig,
+  type LatentAttentionConfig,
   type ModelFiles,
+  type TensorSpec,
 } from "@transmla/models";
 import { planShards, type SafetensorsDType, type ShardedPlan } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
+import { formats, type FormatName } from "./formats";
+import type { OutputFormat } from "./formats/format";
 import { methods, type MethodName } from "./methods";
-import type { ConversionOptions, LatentSizes, OutputDType } from "./options";
+import type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
+import { invalid } from "./sizes";
 
 /** A tensor of the output and where it comes from: copied, or made by the conversion. */
 export interface PlannedTensor {
@@ -25,7 +28,11 @@ export interface PlannedTensor {
 export interface ConversionPlan {
   readonly files: ModelFiles;
   readonly method: MethodName;
+  readonly format: FormatName;
+  /** Sizes of what is cached. */
   readonly sizes: LatentSizes;
+  /** Sizes of what the method makes: without the channels that the format takes for itself. */
+  readonly methodSizes: LatentSizes;
   /** The converted model's config; rotary frequencies may still be chosen by calibration. */
   readonly config: ModelConfig;
   readonly tensors: readonly PlannedTensor[];
@@ -38,24 +45,29 @@ export interface ConversionPlan {
 /**
  * Plans a conversion without reading a weight.
  *
- * @throws ConversionError `AlreadyLatent`, `UnsupportedAttention`, `InvalidOption`
+ * @throws ConversionError `AlreadyLatent`, `UnsupportedAttention`, `UnsupportedFormat`, `InvalidOption`
  */
 export function planConversion(files: ModelFiles, options: ConversionOptions): ConversionPlan {
   const originals = files.config.layers.map(({ attention }) => convertible(attention));
   const method = methods[options.method];
-  const sizes = method.sizes(originals[0], options);
-  const config: ModelConfig = {
-    ...files.config,
-    layers: files.config.layers.map((layer, index) => ({
-      ...layer,
-      attention: method.layerConfig(originals[index], sizes),
-    })),
-  };
-  const tensors = plannedTensors(files, config, options);
+  const formatName = options.format ?? "native";
+  const format: OutputFormat = formats[formatName];
+  const sizes = method.sizes(originals[0], options, format.needs);
+  const methodSizes = withoutChannels(sizes, format.needs);
+  const made = withAttention(files.config, (layer) =>
+    method.layerConfig(originals[layer], methodSizes),
+  );
+  format.check({ original: files.configJson, config: made });
+  const config = withAttention(made, (layer) =>
+    format.layerConfig(latentAttention(made, layer), made.hiddenSize),
+  );
+  const tensors = plannedTensors(files, format.tensors(config), options);
   return {
     files,
     method: options.method,
+    format: formatName,
     sizes,
+    methodSizes,
     config,
     tensors,
     shards: planShards(
@@ -84,28 +96,41 @@ function convertible(attention: AttentionConfig): GroupedAttentionConfig {
   return attention;
 }
 
-function plannedTensors(
-  { config: original, checkpoint }: ModelFiles,
+/** The model with other attention. */
+export function withAttention(
   config: ModelConfig,
+  attention: (layer: number) => LatentAttentionConfig,
+): ModelConfig {
+  const layers = config.layers.map((layer, index) => ({ ...layer, attention: attention(index) }));
+  return { ...config, layers };
+}
+
+function latentAttention({ layers }: ModelConfig, layer: number): LatentAttentionConfig {
+  return layers[layer].attention as LatentAttentionConfig;
+}
+
+/** The sizes a caller gives are those of the cache, so what the format takes is missing to the method. */
+function withoutChannels(sizes: LatentSizes, { latentChannels }: FormatNeeds): LatentSizes {
+  const kvLoraRank = sizes.kvLoraRank - latentChannels;
+  if (kvLoraRank >= 1) return { ...sizes, kvLoraRank };
+  throw invalid(
+    `kvLoraRank ${sizes.kvLoraRank} must be at least ${latentChannels + 1}: the format takes ${latentChannels} of the latent.`,
+    { kvLoraRank: sizes.kvLoraRank, latentChannels },
+  );
+}
+
+function plannedTensors(
+  { checkpoint }: ModelFiles,
+  tensors: readonly TensorSpec[],
   { dtype = "auto", method }: ConversionOptions,
 ): PlannedTensor[] {
-  const sourceDType = (name: string) => checkpoint.tensors.get(name)!.dtype;
-  const attentionOf = new Map<string, number>();
-  const attentionDType: SafetensorsDType[] = [];
-  for (const [layer, { attention }] of config.layers.entries()) {
-    const before = new Set(layerTensors(original, layer).map(({ name }) => name));
-    for (const { name } of layerTensors(config, layer)) {
-      const made = !before.has(name) || name.includes(".self_attn.");
-      if (made && attention.kind === "mla") attentionOf.set(name, layer);
-    }
-    const query = [...before].find((name) => name.endsWith("self_attn.q_proj.weight"))!;
-    attentionDType.push(outputDType(sourceDType(query), dtype, method));
-  }
-  return modelTensors(config).map(({ name, shape }) => {
-    const convertedLayer = attentionOf.get(name);
-    return convertedLayer === undefined
-      ? { name, shape, dtype: outputDType(sourceDType(name), dtype, method) }
-      : { name, shape, dtype: attentionDType[convertedLayer], convertedLayer };
+  const typeLike = (name: string) =>
+    outputDType(checkpoint.tensors.get(name)!.dtype, dtype, method);
+  return tensors.map(({ name, shape }) => {
+    const [prefix, layer] = /^model\.layers\.(\d+)\.self_attn\./.exec(name) ?? [];
+    return layer === undefined
+      ? { name, shape, dtype: typeLike(name) }
+      : { name, shape, dtype: typeLike(`${prefix}q_proj.weight`), convertedLayer: Number(layer) };
   });
 }
 

@@ -27,12 +27,18 @@ export interface LatentWeights {
   readonly config: LatentAttentionConfig;
   /** `[qLoraRank, hidden]`, not augmented: the bias enters after it. */
   readonly queryDown?: Matrix | undefined;
+  /** `[qLoraRank]` */
+  readonly queryDownBias?: Float64Array | undefined;
+  /** Weights of the norm after it, `[qLoraRank]`, where the config has one. */
+  readonly queryNorm?: Float64Array | undefined;
   /** `[heads * nopeDim, input + 1]` */
   readonly queryNope?: Matrix | undefined;
   /** `[heads * ropeDim, input + 1]` */
   readonly queryRope?: Matrix | undefined;
   /** `[kvLoraRank, hidden + 1]` */
   readonly latent: Matrix;
+  /** Weights of the latent's norm, `[kvLoraRank]`, where the config has one. */
+  readonly latentNorm?: Float64Array | undefined;
   /** `[ropeDim, hidden + 1]` */
   readonly ropeKey?: Matrix | undefined;
   /** `[keyUpHeads * nopeDim, kvLoraRank]` */
@@ -126,11 +132,17 @@ export function latentTensors(weights: LatentWeights, prefix: string): NamedTens
     const values = columnSlice(m, m.columns - 1).data;
     tensors.push({ name: `${prefix}${name}.bias`, shape: [m.rows], values });
   };
+  const vector = (name: string, values: Float64Array | undefined) => {
+    if (values) tensors.push({ name: `${prefix}${name}`, shape: [values.length], values });
+  };
   plain("q_a_proj", weights.queryDown);
+  vector("q_a_proj.bias", weights.queryDownBias);
+  vector("q_a_layernorm.weight", weights.queryNorm);
   augmented("q_nope_proj", weights.queryNope, config.queryBias);
   augmented("q_rope_proj", weights.queryRope, config.queryBias);
   augmented("kv_a_proj", weights.latent, config.latentBias);
   augmented("k_rope_proj", weights.ropeKey, config.latentBias);
+  vector("kv_a_layernorm.weight", weights.latentNorm);
   plain("k_b_proj", weights.keyUp);
   plain("v_b_proj", weights.valueUp);
   augmented("o_proj", weights.output, config.outputBias);

@@ -18,6 +18,8 @@ export {
 export { NATIVE_FORMAT_VERSION } from "./config/native";
 export { NATIVE_MODEL_TYPE, parseConfig } from "./config/parse-config";
 export { ropeFrequencies } from "./config/rope";
+export { LATENT_NORM_EPSILON, type DeepseekFamily } from "./deepseek/config";
+export { deepseekTensors, type DeepseekTensor, type FusedPart } from "./deepseek/layout";
 export { DecoderLayer, loadAttention, loadDecoderLayer } from "./decoder-layer";
 export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
 export {

@@ -32,6 +32,7 @@ describe("convert", () => {
     expect(code).toBe(0);
     expect(result).toEqual({
       method: "transmla",
+      format: "native",
       kvLoraRank: 96,
       ropeDim: 32,
       freqFold: 2,

@@ -1,9 +1,11 @@
 import {
   convert,
   ConversionError,
+  formats,
   methods,
   planConversion,
   type ConversionPlan,
+  type FormatName,
   type MethodName,
 } from "@transmla/conversion";
 import { GenerationError } from "@transmla/generation";
@@ -17,6 +19,7 @@ import { count } from "../terminal/format";
 import { textFor } from "../text";
 import { printPlan, printReport, type ConversionJob } from "./conversion-report";
 
+const formatNames = Object.keys(formats) as readonly FormatName[];
 const methodNames = Object.keys(methods) as readonly MethodName[];
 
 /** Part of the cache that a compressing method keeps when no size is given. */
@@ -38,7 +41,7 @@ const flags = {
   sequenceLength: withDefault("--sequence-length <n>", "tokens of each", integer(2, 1e6), 256),
   seed: withDefault("--seed <n>", "where they are taken", integer(0), 0),
   dtype: choice("--dtype <type>", "numbers in the output", ["auto", "bf16", "f16", "f32"], "auto"),
-  format: choice("--format <name>", "layout of the output", ["native"], "native"),
+  format: choice("--format <name>", "layout of the output", formatNames, "native"),
   dryRun: toggle("--dry-run", "check everything and print the plan, write nothing"),
 };
 
@@ -55,6 +58,7 @@ export const convertCommand = defineCommand({
   examples: [
     ["transmla convert sample ./sample-mla --keep 50%", "half of the cache"],
     ["transmla convert ./model ./mla --method exact", "the same cache, the same logits"],
+    ["transmla convert ./model ./mla --format deepseek", "for stock Hugging Face transformers"],
     ["transmla convert ./model ./mla --calibration book.txt --dry-run", "what would be done"],
   ],
   action: (context, [name = "", out = ""], values) =>
@@ -73,13 +77,14 @@ export const convertCommand = defineCommand({
 });
 
 function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan {
-  const { method, keep, kvRank, ropeDim, freqFold, qRank, dtype } = values;
+  const { method, format, keep, kvRank, ropeDim, freqFold, qRank, dtype } = values;
   const sized = keep !== undefined || kvRank !== undefined || ropeDim !== undefined;
   // Methods that need no calibration do not compress.
   const keepDefault = methods[method].needsCalibration && !sized ? DEFAULT_KEEP : undefined;
   try {
     return planConversion(files, {
       method,
+      format,
       keep: keep ?? keepDefault,
       kvLoraRank: kvRank,
       ropeDim,

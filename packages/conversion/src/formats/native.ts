@@ -1,9 +1,25 @@
 import {
   NATIVE_FORMAT_VERSION,
   NATIVE_MODEL_TYPE,
+  modelTensors,
   type LatentAttentionConfig,
 } from "@transmla/models";
+import { latentTensors } from "../weights";
+import type { OutputFormat } from "./format";
 import { JsonNumber, type JsonObject, type JsonValue } from "@transmla/tensor-io";
+
+/** Our own layout, which says everything that a conversion can make (docs/formats/native.md). */
+export const nativeFormat: OutputFormat = {
+  needs: { standardLadder: false, latentChannels: 0 },
+  check: () => {},
+  layerConfig: (config) => config,
+  tensors: modelTensors,
+  layerTensors: (weights, _gains, prefix) => latentTensors(weights, prefix),
+  config({ original, config: { layers } }, details) {
+    const attention = layers.map((layer) => layer.attention as LatentAttentionConfig);
+    return nativeConfig(original, attention, details);
+  },
+};
 
 /**
  * The config.json of a converted model: the original's with the model type `transmla` and a section that describes every

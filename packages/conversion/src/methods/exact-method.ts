@@ -1,4 +1,5 @@
 import type { GroupedAttentionConfig } from "@transmla/models";
+import { ConversionError } from "../errors";
 import { invalid } from "../sizes";
 import { readGroupedWeights } from "../weights";
 import { exactConfig, exactLatent } from "./exact";
@@ -8,7 +9,13 @@ import type { ConversionMethod } from "./method";
 export const exactMethod: ConversionMethod = {
   needsCalibration: false,
 
-  sizes(original, { keep, kvLoraRank, ropeDim, freqFold, qLoraRank }) {
+  sizes(original, { keep, kvLoraRank, ropeDim, freqFold, qLoraRank }, { standardLadder }) {
+    if (standardLadder) {
+      throw new ConversionError(
+        "UnsupportedFormat",
+        "The exact method rotates every key/value head at the same frequencies, which only the native format can say. Use the native format, or method output-aware.",
+      );
+    }
     const given = { keep, kvLoraRank, ropeDim, freqFold, qLoraRank };
     const named = Object.entries(given).find(([, value]) => value !== undefined);
     if (named) throw invalid(`The exact method has no sizes to choose; leave ${named[0]} out.`);
@@ -18,18 +25,12 @@ export const exactMethod: ConversionMethod = {
 
   layerConfig: (original) => exactConfig(original),
 
-  async start({ files, encode }) {
+  async start({ files }) {
     return {
       async convert(layer) {
         const original = files.config.layers[layer].attention as GroupedAttentionConfig;
         const grouped = await readGroupedWeights(files.checkpoint, original, layer);
-        const weights = exactLatent(grouped, original);
-        return {
-          config: weights.config,
-          tensors: encode(layer, weights),
-          keptEnergy: 1,
-          outputError: 0,
-        };
+        return { weights: exactLatent(grouped, original), keptEnergy: 1, outputError: 0 };
       },
     };
   },

@@ -1,15 +1,19 @@
 import type { Device } from "@transmla/kernels";
 import type { GroupedAttentionConfig, LatentAttentionConfig, ModelFiles } from "@transmla/models";
 import type { EncodedTensor } from "../memory-checkpoint";
-import type { ConversionOptions, LatentSizes } from "../options";
+import type { ConversionOptions, FormatNeeds, LatentSizes } from "../options";
 import type { ConversionProgress } from "../progress";
 import type { LatentWeights } from "../weights";
 
 /** A way to turn grouped into latent attention: its row in the table of methods. */
 export interface ConversionMethod {
   readonly needsCalibration: boolean;
-  /** Chooses and checks the sizes. Throws `InvalidOption`. */
-  sizes(original: GroupedAttentionConfig, options: ConversionOptions): LatentSizes;
+  /** Chooses and checks the sizes. Throws `InvalidOption`, and `UnsupportedFormat` if the format needs what the method cannot do. */
+  sizes(
+    original: GroupedAttentionConfig,
+    options: ConversionOptions,
+    needs: FormatNeeds,
+  ): LatentSizes;
   /** The converted attention of a layer, as far as it is known before calibration. */
   layerConfig(original: GroupedAttentionConfig, sizes: LatentSizes): LatentAttentionConfig;
   /** Prepares to convert the layers, in order. */
@@ -23,7 +27,7 @@ export interface ConversionJob {
   readonly sizes: LatentSizes;
   /** Calibration sequences of token ids; empty for methods that need none. */
   readonly calibration: readonly Int32Array[];
-  /** The layer's weights in the bytes that will be written. */
+  /** The layer's weights under native names in the storage of the output, to run the layer from. */
   readonly encode: (layer: number, weights: LatentWeights) => EncodedTensor[];
   readonly onProgress: (progress: ConversionProgress) => void;
   readonly signal?: AbortSignal | undefined;
@@ -39,8 +43,7 @@ export interface LayerConverter {
 }
 
 export interface ConvertedLayer {
-  readonly config: LatentAttentionConfig;
-  readonly tensors: readonly EncodedTensor[];
+  readonly weights: LatentWeights;
   /** Part of the second moment of position-free keys and values that the latent keeps. */
   readonly keptEnergy: number;
   /**

@@ -91,7 +91,7 @@ class TransmlaConverter implements LayerConverter {
       const { config } = weights;
       const did = await streams.advanceOriginal(layer, decoder);
       const outputError = await streams.advanceConverted(layer, decoder, config, tensors, did);
-      return { config, tensors, keptEnergy, outputError };
+      return { weights, keptEnergy, outputError };
     } finally {
       loader.release();
     }

@@ -17,7 +17,7 @@ import { OutputRefit } from "./output-refit";
 export const outputAwareMethod: ConversionMethod = {
   needsCalibration: true,
 
-  sizes(original, options) {
+  sizes(original, options, { standardLadder }) {
     if (options.freqFold !== undefined) {
       throw invalid("The output-aware method folds no frequencies; leave freqFold out.");
     }
@@ -25,9 +25,11 @@ export const outputAwareMethod: ConversionMethod = {
       throw invalid("The output-aware method keeps queries dense; leave qLoraRank out.");
     }
     const { kvHeads, headDim } = original;
-    // Any whole number of pairs, as long as some keys are left for the latent.
-    const ropeDims = Array.from({ length: (kvHeads * headDim) / 2 - 1 }, (_, i) => 2 * (i + 1));
-    return compressedSizes(original, options, ropeDims);
+    // Any whole number of pairs, as long as some keys are left for the latent; a ladder has every frequency once.
+    const keyPairs = (kvHeads * headDim) / 2 - 1;
+    const pairs = standardLadder ? Math.min(headDim / 2, keyPairs) : keyPairs;
+    const ropeDims = Array.from({ length: pairs }, (_, i) => 2 * (i + 1));
+    return { ...compressedSizes(original, options, ropeDims), standardLadder };
   },
 
   /** Which frequencies are kept is known after calibration; until then the highest stand for them. */
@@ -71,7 +73,7 @@ class OutputAwareConverter implements LayerConverter {
       const tensors = encode(layer, weights);
       const { config } = weights;
       const outputError = await streams.advanceConverted(layer, decoder, config, tensors, did);
-      return { config, tensors, keptEnergy: initial.keptEnergy, outputError };
+      return { weights, keptEnergy: initial.keptEnergy, outputError };
     } finally {
       loader.release();
     }

@@ -4,13 +4,15 @@ import type { GroupedWeights, LatentWeights } from "../../weights";
 import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
-import { selectRotated } from "./selection";
+import { highestFrequencies, selectRotated } from "./selection";
 import { splitHeads } from "./split";
 
 /** Sizes of one converted layer. */
 export interface OutputAwareSizes {
   readonly ropeDim: number;
   readonly kvLoraRank: number;
+  /** Rotate the highest frequencies once each, in every layer the same, where a format can say no others. */
+  readonly standardLadder?: boolean | undefined;
 }
 
 /** The converted attention; which frequencies are kept is known after calibration only. */
@@ -56,7 +58,10 @@ export function outputAwareWeights(
   const rotations = complexRotations(weights, original, inputMoment);
   const energies = queryEnergies(weights, original, inputMoment);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
-  const kept = selectRotated(rotations, energies, squares, original, sizes.ropeDim / 2);
+  const pairs = sizes.ropeDim / 2;
+  const kept = sizes.standardLadder
+    ? highestFrequencies(pairs)
+    : selectRotated(rotations, energies, squares, original, pairs);
   const split = splitHeads(weights, original, rotations, kept, phases);
   const latent = outputAwareLatent(weights, original, split, inputMoment, sizes.kvLoraRank);
   const frequencies = Float64Array.from(

@@ -8,6 +8,14 @@ export interface KeyComponent {
 }
 
 /**
+ * The leading component of each of the highest frequencies, which turn most: a ladder of one rotary base,
+ * `theta^(ropeDim / headDim)`.
+ */
+export function highestFrequencies(pairs: number): KeyComponent[] {
+  return Array.from({ length: pairs }, (_, frequency) => ({ frequency, component: 0 }));
+}
+
+/**
  * The components that keep their rotation: those whose logits suffer most without it. Component `c` of frequency `f` loses
  *
  *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)

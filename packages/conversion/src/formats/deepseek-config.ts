@@ -1,0 +1,141 @@
+import {
+  LATENT_NORM_EPSILON,
+  parseConfig,
+  type LatentAttentionConfig,
+  type ModelConfig,
+} from "@transmla/models";
+import { JsonNumber, type JsonObject, type JsonValue } from "@transmla/tensor-io";
+import { ConversionError } from "../errors";
+import type { FormatModel } from "./format";
+
+/** The stock attention that carries a converted layer: a constant channel in the latent, biases, all heads' up-projections. */
+export function stockLayer(
+  config: LatentAttentionConfig,
+  hiddenSize: number,
+): LatentAttentionConfig {
+  const { heads, nopeDim, ropeDim, queryBias, qLoraRank } = config;
+  const lowRankQuery = queryBias || qLoraRank !== undefined;
+  return {
+    ...config,
+    scale: 1 / Math.sqrt(nopeDim + ropeDim),
+    window: undefined,
+    kvLoraRank: config.kvLoraRank + 1,
+    keyUpHeads: heads,
+    valueUpHeads: heads,
+    latentNormEpsilon: LATENT_NORM_EPSILON,
+    latentBias: true,
+    outputBias: true,
+    queryBias: false,
+    qLoraRank: lowRankQuery ? (qLoraRank ?? hiddenSize) + 1 : undefined,
+    queryNormEpsilon: lowRankQuery ? LATENT_NORM_EPSILON : undefined,
+    queryDownBias: lowRankQuery,
+  };
+}
+
+/** Refuses what `DeepseekV3ForCausalLM` has no place for. @throws ConversionError `UnsupportedFormat` */
+export function checkDeepseek(model: FormatModel): void {
+  const { config } = model;
+  const { maxPositions, layers } = config;
+  for (const { attention, feedForward } of layers) {
+    if (feedForward.kind === "experts") throw refused("Mixtral's experts");
+    if (feedForward.bias) throw refused("biases of the feed-forward");
+    if (attention.window !== undefined && attention.window < maxPositions) {
+      throw refused(`a sliding window of ${attention.window} tokens`);
+    }
+  }
+  ropeBase(model);
+}
+
+function refused(part: string): ConversionError {
+  return new ConversionError(
+    "UnsupportedFormat",
+    `The deepseek format cannot carry ${part}: no stock class computes it. Use the native format.`,
+    { part },
+  );
+}
+
+/**
+ * The `rope_theta` that gives all layers' frequencies: the original's for every `d / d_rope`-th frequency of a head, or
+ * `theta^(d_rope / d)` for the highest. Scalings by frequency (linear, llama3) stay as they are.
+ */
+function ropeBase({ original, config }: FormatModel): number {
+  const { layers } = config;
+  const { nopeDim: headDim, ropeDim } = layers[0].attention as LatentAttentionConfig;
+  const theta = original.get("rope_theta");
+  const base = theta instanceof JsonNumber ? theta.value : 10000;
+  const candidates = [base ** (ropeDim / headDim), base];
+  const found = candidates.find((candidate) => {
+    const frequencies = stockFrequencies({ original, config }, candidate);
+    return layers.every(({ attention }) => agree(attention.frequencies, frequencies));
+  });
+  if (found !== undefined) return found;
+  throw refused("rotary frequencies that are no ladder of one rope_theta shared by all layers");
+}
+
+/** The frequencies that our reader, and stock code, take from the config written for this base. */
+function stockFrequencies(model: FormatModel, base: number): Float64Array {
+  const json = deepseekFields(model, base);
+  return parseConfig(json).layers[0].attention.frequencies;
+}
+
+function agree(a: Float64Array, b: Float64Array): boolean {
+  return a.length === b.length && a.every((value, i) => Math.abs(value - b[i]) <= 1e-12 * b[i]);
+}
+
+/** The config.json of the stock class. */
+export function deepseekConfig(
+  model: FormatModel,
+  { torchDType }: { torchDType: string },
+): JsonObject {
+  return deepseekFields(model, ropeBase(model)).set("torch_dtype", torchDType);
+}
+
+/** Fields that mean the same in both classes and are taken over as they are. */
+const sameFields = ["bos_token_id", "eos_token_id", "pad_token_id", "initializer_range"];
+
+function deepseekFields({ original, config }: FormatModel, ropeTheta: number): JsonObject {
+  const attention = config.layers[0].attention as LatentAttentionConfig;
+  const stock = stockLayer(attention, config.hiddenSize);
+  const kept = sameFields.map((name): [string, JsonValue] => [name, original.get(name) ?? null]);
+  return new Map<string, JsonValue>([
+    ["architectures", ["DeepseekV3ForCausalLM"]],
+    ["model_type", "deepseek_v3"],
+    ...kept.filter(([name, value]) => value !== null || name !== "initializer_range"),
+    ["vocab_size", number(config.vocabSize)],
+    ["hidden_size", number(config.hiddenSize)],
+    ["num_hidden_layers", number(config.layers.length)],
+    ["num_attention_heads", number(stock.heads)],
+    ["num_key_value_heads", number(stock.heads)],
+    ["max_position_embeddings", number(config.maxPositions)],
+    ["rms_norm_eps", number(config.normEpsilon)],
+    ["tie_word_embeddings", config.tiedEmbeddings],
+    ["hidden_act", original.get("hidden_act") ?? "silu"],
+    ["attention_bias", true],
+    ["attention_dropout", number(0)],
+    ["kv_lora_rank", number(stock.kvLoraRank)],
+    ["q_lora_rank", stock.qLoraRank === undefined ? null : number(stock.qLoraRank)],
+    ["qk_nope_head_dim", number(stock.nopeDim)],
+    ["qk_rope_head_dim", number(stock.ropeDim)],
+    ["qk_head_dim", number(stock.nopeDim + stock.ropeDim)],
+    ["head_dim", number(stock.ropeDim)],
+    ["v_head_dim", number(stock.valueDim)],
+    ["rope_interleave", true],
+    ["rope_theta", number(ropeTheta)],
+    ["rope_scaling", original.get("rope_scaling") ?? null],
+    ...withoutExperts(config),
+  ]);
+}
+
+/** All layers dense. The fields of experts, which no layer has, are small lest an engine allocates for them. */
+function withoutExperts({ layers }: ModelConfig): [string, JsonValue][] {
+  const { intermediateSize } = layers[0].feedForward;
+  const one = ["n_routed_experts", "n_shared_experts", "num_experts_per_tok", "n_group"];
+  return [
+    ["intermediate_size", number(intermediateSize)],
+    ["moe_intermediate_size", number(intermediateSize)],
+    ["first_k_dense_replace", number(layers.length)],
+    ...[...one, "topk_group"].map((name): [string, JsonValue] => [name, number(1)]),
+  ];
+}
+
+const number = (value: number): JsonNumber => new JsonNumber(`${value}`);

@@ -1,0 +1,183 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { matrix, multiply, type Matrix } from "@transmla/low-rank";
+import { referenceDevice } from "@transmla/kernels";
+import { loadModel, openModel, type ModelFiles } from "@transmla/models";
+import { memoryFolder, type ModelFolder } from "@transmla/tensor-io";
+import { describe, expect, it } from "vitest";
+import { convert } from "../convert";
+import type { ConversionOptions } from "../options";
+import { planConversion } from "../plan";
+import { normal, randomMatrix } from "../testing";
+import { neutralNorm } from "./neutral-norm";
+
+const EPSILON = 1e-6;
+
+/** `x sqrt(n / |x|^2)` times `gains`: what an RMS norm hands on. */
+function normed(x: Float64Array, gains: Float64Array): Float64Array {
+  const length = Math.hypot(...x);
+  return x.map((value, i) => (gains[i] * value * Math.sqrt(x.length)) / length);
+}
+
+/** What the norm and the factors leave of every channel, the constant's last. */
+function afterNorm(down: Matrix, gains: Float64Array, input: Float64Array): Float64Array {
+  const norm = neutralNorm(down, gains, EPSILON);
+  const z = multiply(norm.down, matrix(input.length + 1, 1, Float64Array.of(...input, 1))).data;
+  const divisor = Math.sqrt(z.reduce((sum, value) => sum + value ** 2, 0) / z.length + EPSILON);
+  return z.map((value, i) => {
+    const factor = i + 1 < z.length ? norm.factor : norm.constantFactor;
+    return ((value * norm.weight) / divisor) * factor;
+  });
+}
+
+describe("neutralNorm", () => {
+  const inputs = 12;
+  const next = normal(4);
+  const gains = Float64Array.from({ length: inputs }, () => 1 + next());
+  const down = randomMatrix(5, inputs + 1, 2);
+
+  it.each([1, 1e-6, 1e6])("gives back a latent of weights times %d, and 1", (size) => {
+    const sized = matrix(
+      5,
+      inputs + 1,
+      down.data.map((value) => size * value),
+    );
+    for (let seed = 1; seed < 20; seed++) {
+      const x = normed(randomMatrix(inputs, 1, seed).data, gains);
+      const expected = multiply(sized, matrix(inputs + 1, 1, Float64Array.of(...x, 1))).data;
+      const actual = afterNorm(sized, gains, x);
+      for (const [i, value] of expected.entries()) {
+        expect(Math.abs(actual[i] / value - 1)).toBeLessThan(1.3e-4);
+      }
+      expect(Math.abs(actual[5] - 1)).toBeLessThan(1.3e-4);
+    }
+  });
+
+  it("holds for the longest latent there can be", () => {
+    // The input lies along the one row: `|c|` is the bound itself, and the error what it is said to be at most.
+    const row = matrix(1, inputs + 1);
+    for (let i = 0; i < inputs; i++) row.data[i] = 1 / gains[i];
+    const [latent] = afterNorm(row, gains, normed(new Float64Array(inputs).fill(1), gains));
+    expect(1 - latent / inputs).toBeGreaterThan(2e-5);
+    expect(1 - latent / inputs).toBeLessThan(1.3e-4);
+  });
+
+  it("has weights that every storage holds exactly", () => {
+    const { weight, down: extended } = neutralNorm(down, gains, EPSILON);
+    expect(Number.isInteger(Math.log2(weight))).toBe(true);
+    const constant = extended.data.subarray(5 * (inputs + 1));
+    expect([...constant]).toEqual([...Array.from({ length: inputs }, () => 0), 2048]);
+  });
+
+  it("takes a latent that is always zero", () => {
+    expect([...afterNorm(matrix(2, inputs + 1), gains, gains)].slice(0, 2)).toEqual([0, 0]);
+  });
+});
+
+const goldenPath = (family: string) =>
+  fileURLToPath(new URL(`../../../models/golden/${family}`, import.meta.url));
+const golden = (family: string): ModelFolder =>
+  memoryFolder(
+    new Map(
+      readdirSync(goldenPath(family)).map((name) => [
+        name,
+        new Uint8Array(readFileSync(`${goldenPath(family)}/${name}`)),
+      ]),
+    ),
+  );
+
+/** Token ids without structure. */
+function tokens(count: number, seed: number): Int32Array {
+  const next = normal(seed);
+  return Int32Array.from({ length: count }, () => Math.abs(Math.floor(next() * 1e6)) % 96);
+}
+
+const calibration = [1, 2, 3, 4].map((seed) => tokens(32, seed));
+
+async function converted(family: string, options: ConversionOptions) {
+  const plan = planConversion(await openModel(golden(family)), options);
+  const output = memoryFolder(new Map());
+  const report = await convert(plan, { device: referenceDevice(), calibration, output });
+  return { plan, report, files: await openModel(output) };
+}
+
+async function logitsOf(files: ModelFiles): Promise<Float32Array> {
+  const device = referenceDevice();
+  const model = await loadModel(files, device);
+  const ids = tokens(70, 9);
+  const cache = model.createCache({ capacity: ids.length });
+  return device.read(model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all"));
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i])), 0);
+}
+
+describe("deepseek format", () => {
+  it.each([
+    ["llama", {}],
+    ["llama-tied", {}],
+    ["llama-llama3-rope", {}],
+    ["llama-linear-rope", {}],
+    ["qwen2", {}],
+    ["mistral", { qLoraRank: 12 }],
+  ])("%s: the logits of the native format", async (family, more) => {
+    const options = { method: "transmla", freqFold: 4, ropeDim: 4, dtype: "f32", ...more } as const;
+    const native = await converted(family, { ...options, kvLoraRank: 11 });
+    const stock = await converted(family, { ...options, kvLoraRank: 12, format: "deepseek" });
+    expect(stock.files.config.family).toBe("deepseek_v3");
+    expect(stock.report).toMatchObject({ kvLoraRank: 12, cacheAfter: 2 * (12 + 4) });
+    const expected = await logitsOf(native.files);
+    expect(largestDifference(await logitsOf(stock.files), expected)).toBeLessThan(1e-3);
+  });
+
+  it.each(["llama", "qwen2", "llama-llama3-rope"])(
+    "%s: output-aware on the ladder of the highest frequencies",
+    async (family) => {
+      const { files, report } = await converted(family, {
+        method: "output-aware",
+        format: "deepseek",
+        keep: 0.9,
+        dtype: "f32",
+      });
+      const original = await openModel(golden(family));
+      const [{ attention }] = files.config.layers;
+      const highest = original.config.layers[0].attention.frequencies;
+      for (const [pair, frequency] of attention.frequencies.entries()) {
+        expect(frequency / highest[pair]).toBeCloseTo(1, 12);
+      }
+      for (const { outputError } of report.layers) expect(outputError).toBeLessThan(0.3);
+    },
+  );
+
+  it.each([
+    ["mixtral", "transmla", "experts"],
+    ["mistral-window", "transmla", "sliding window of 16"],
+    ["llama-bias", "transmla", "biases of the feed-forward"],
+    ["smollm3", "output-aware", "no ladder of one rope_theta"],
+    ["llama", "exact", "same frequencies"],
+  ] as const)("refuses %s with method %s: %s", async (family, method, named) => {
+    const files = await openModel(golden(family));
+    const options = {
+      method,
+      format: "deepseek",
+      keep: method === "exact" ? undefined : 0.5,
+    } as const;
+    expect(() => planConversion(files, options)).toThrow(
+      expect.objectContaining({
+        code: "UnsupportedFormat",
+        message: expect.stringContaining(named),
+      }),
+    );
+  });
+
+  it("refuses sizes that leave no latent or no ladder", async () => {
+    const files = await openModel(golden("llama"));
+    const plan = (kvLoraRank: number, ropeDim: number) => () =>
+      planConversion(files, { method: "output-aware", format: "deepseek", kvLoraRank, ropeDim });
+    const refusal = expect.objectContaining({ code: "InvalidOption" });
+    expect(plan(1, 4)).toThrow(refusal);
+    expect(plan(2, 4)).not.toThrow();
+    expect(plan(8, 10)).toThrow(refusal);
+  });
+});

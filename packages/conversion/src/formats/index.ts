@@ -1,0 +1,11 @@
+import { deepseekFormat } from "./deepseek";
+import type { OutputFormat } from "./format";
+import { nativeFormat } from "./native";
+
+/** Layouts of converted models by name. A new one is one file and one entry. */
+export const formats = {
+  native: nativeFormat,
+  deepseek: deepseekFormat,
+} as const satisfies Readonly<Record<string, OutputFormat>>;
+
+export type FormatName = keyof typeof formats;
