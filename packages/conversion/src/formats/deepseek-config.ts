@@ -111,7 +111,7 @@ function deepseekFields({ original, config }: FormatModel, ropeTheta: number): J
     ["tie_word_embeddings", config.tiedEmbeddings],
     ["hidden_act", original.get("hidden_act") ?? "silu"],
     ["attention_bias", true],
-    ["attention_dropout", number(0)],
+    ["attention_dropout", real(0)],
     ["kv_lora_rank", number(stock.kvLoraRank)],
     ["q_lora_rank", stock.qLoraRank === undefined ? null : number(stock.qLoraRank)],
     ["qk_nope_head_dim", number(stock.nopeDim)],
@@ -120,7 +120,7 @@ function deepseekFields({ original, config }: FormatModel, ropeTheta: number): J
     ["head_dim", number(stock.ropeDim)],
     ["v_head_dim", number(stock.valueDim)],
     ["rope_interleave", true],
-    ["rope_theta", number(ropeTheta)],
+    ["rope_theta", real(ropeTheta)],
     ["rope_scaling", original.get("rope_scaling") ?? null],
     ...withoutExperts(config),
   ]);
@@ -139,3 +139,7 @@ function withoutExperts({ layers }: ModelConfig): [string, JsonValue][] {
 }
 
 const number = (value: number): JsonNumber => new JsonNumber(`${value}`);
+
+/** With a fraction, because Python tells 1 from 1.0. */
+const real = (value: number): JsonNumber =>
+  new JsonNumber(Number.isInteger(value) ? value.toFixed(1) : `${value}`);

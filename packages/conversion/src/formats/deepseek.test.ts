@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { matrix, multiply, type Matrix } from "@transmla/low-rank";
 import { referenceDevice } from "@transmla/kernels";
 import { loadModel, openModel, type ModelFiles } from "@transmla/models";
-import { memoryFolder, type ModelFolder } from "@transmla/tensor-io";
+import { bytesSource, memoryFolder, openSafetensors, type ModelFolder } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "../convert";
 import type { ConversionOptions } from "../options";
@@ -74,22 +74,25 @@ describe("neutralNorm", () => {
   });
 });
 
-const goldenPath = (family: string) =>
-  fileURLToPath(new URL(`../../../models/golden/${family}`, import.meta.url));
-const golden = (family: string): ModelFolder =>
-  memoryFolder(
-    new Map(
-      readdirSync(goldenPath(family)).map((name) => [
-        name,
-        new Uint8Array(readFileSync(`${goldenPath(family)}/${name}`)),
-      ]),
-    ),
+/** A folder's files in memory, so that nothing stays open. */
+function inMemory(url: string): ModelFolder {
+  const path = fileURLToPath(new URL(url, import.meta.url));
+  const names = readdirSync(path).filter((name) => name !== "golden.safetensors");
+  return memoryFolder(
+    new Map(names.map((name) => [name, new Uint8Array(readFileSync(`${path}/${name}`))])),
   );
+}
+
+const golden = (family: string) => inMemory(`../../../models/golden/${family}`);
+const written = (family: string) => inMemory(`../../golden/deepseek/${family}`);
 
 /** Token ids without structure. */
 function tokens(count: number, seed: number): Int32Array {
-  const next = normal(seed);
-  return Int32Array.from({ length: count }, () => Math.abs(Math.floor(next() * 1e6)) % 96);
+  let state = seed;
+  return Int32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) % 96;
+  });
 }
 
 const calibration = [1, 2, 3, 4].map((seed) => tokens(32, seed));
@@ -101,10 +104,9 @@ async function converted(family: string, options: ConversionOptions) {
   return { plan, report, files: await openModel(output) };
 }
 
-async function logitsOf(files: ModelFiles): Promise<Float32Array> {
+async function logitsOf(files: ModelFiles, ids = tokens(70, 9)): Promise<Float32Array> {
   const device = referenceDevice();
   const model = await loadModel(files, device);
-  const ids = tokens(70, 9);
   const cache = model.createCache({ capacity: ids.length });
   return device.read(model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all"));
 }
@@ -149,6 +151,48 @@ describe("deepseek format", () => {
       for (const { outputError } of report.layers) expect(outputError).toBeLessThan(0.3);
     },
   );
+
+  // Made by tools/deepseek: a folder we wrote, and what stock Hugging Face transformers computes with it.
+  describe("against stock DeepseekV3ForCausalLM", () => {
+    const stockLogits = async (family: string) => {
+      const path = `../../golden/deepseek/${family}/golden.safetensors`;
+      const bytes = new Uint8Array(readFileSync(fileURLToPath(new URL(path, import.meta.url))));
+      const values = await openSafetensors(bytesSource(bytes));
+      return {
+        ids: Int32Array.from(await values.read("input_ids", { as: "f32" })),
+        logits: await values.read("logits", { as: "f32" }),
+      };
+    };
+
+    it.each(["qwen2", "llama-llama3-rope"])("%s: its logits are ours", async (family) => {
+      const { ids, logits } = await stockLogits(family);
+      const ours = await logitsOf(await openModel(written(family)), ids);
+      const largest = logits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      expect(largestDifference(ours, logits) / largest).toBeLessThan(1e-5);
+    });
+
+    it("qwen2, converted again: its logits still", async () => {
+      const options = { method: "transmla", freqFold: 4, kvLoraRank: 12, ropeDim: 4 } as const;
+      const { files } = await converted("qwen2", { ...options, format: "deepseek", dtype: "f32" });
+      const { ids, logits } = await stockLogits("qwen2");
+      const largest = logits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      expect(largestDifference(await logitsOf(files, ids), logits) / largest).toBeLessThan(1e-3);
+    });
+
+    it.each([
+      ["qwen2", "transmla"],
+      ["llama-llama3-rope", "output-aware"],
+    ] as const)("%s: the config it was read with", async (family, method) => {
+      const { files } = await converted(family, {
+        method,
+        format: "deepseek",
+        kvLoraRank: 12,
+        ropeDim: 4,
+        dtype: "f32",
+      });
+      expect(files.configJson).toEqual((await openModel(written(family))).configJson);
+    });
+  });
 
   it.each([
     ["mixtral", "transmla", "experts"],
