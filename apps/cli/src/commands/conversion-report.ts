@@ -60,6 +60,7 @@ function summary(
     ...properties(
       [
         ["method", method],
+        ["format", plan.format],
         ["latent", `${sizes.kvLoraRank} and ${sizes.ropeDim} rotated, per token and layer`],
         ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
         ["calibration", calibration],
@@ -93,6 +94,7 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   return {
     dryRun: true,
     method: plan.method,
+    format: plan.format,
     ...sizes,
     cacheBefore,
     cacheAfter,

@@ -92,6 +92,38 @@ describe("convert", () => {
     expect(first.equals(await weights("8"))).toBe(false);
   });
 
+  it("writes a DeepSeek folder, which runs", async () => {
+    const out = await newFolder();
+    const argv = ["convert", "sample", out, "--format", "deepseek", "--keep", "50%", ...quick];
+    expect(await transmlaJson(argv)).toMatchObject({
+      code: 0,
+      result: { format: "deepseek", kvLoraRank: 96, ropeDim: 32, cacheAfter: 768 },
+    });
+    const config = JSON.parse(await readFile(join(out, "config.json"), "utf8")) as object;
+    expect(config).toMatchObject({ model_type: "deepseek_v3", kv_lora_rank: 96, head_dim: 32 });
+    const { result } = await transmlaJson(["inspect", out]);
+    expect(result).toMatchObject({ family: "deepseek_v3", attention: "mla", kvLoraRank: 96 });
+    const generate = ["generate", out, "--prompt", "ROMEO:", "--max-tokens", "3"];
+    expect(await transmlaJson(generate)).toMatchObject({ code: 0, result: { promptTokens: 2 } });
+  });
+
+  it("refuses before anything is read what the DeepSeek layout cannot say", async () => {
+    const out = await newFolder();
+    const refused = async (model: string, ...flags: string[]) => {
+      // No text is given: the refusal comes before it is missed.
+      const argv = ["convert", model, out, "--format", "deepseek", ...flags];
+      const { code, result } = await transmlaJson(argv);
+      return { code, error: (result["error"] as { code: string }).code };
+    };
+    const unsupported = { code: 1, error: "UnsupportedFormat" };
+    expect(await refused("sample", "--method", "exact")).toEqual(unsupported);
+    expect(await refused(goldenModel("mixtral"))).toEqual(unsupported);
+    expect(await refused(goldenModel("llama-bias"))).toEqual(unsupported);
+    expect(await refused("sample", "--kv-rank", "96", "--rope-dim", "34")).toMatchObject({
+      code: 2,
+    });
+  });
+
   it("writes the type that is asked for", async () => {
     const out = await newFolder();
     await transmla(["convert", goldenModel("llama"), out, "--method", "exact", "--dtype", "f16"]);
