@@ -72,6 +72,7 @@ LATENT = GROUPED | dict(
     pad_token_id=None,
 )
 
+YARN = dict(rope_type="yarn", factor=4.0, mscale=0.7, mscale_all_dim=0.7, beta_fast=32, beta_slow=1, original_max_position_embeddings=64)
 LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
 
 
@@ -142,6 +143,8 @@ FAMILIES = {
     "deepseek-v3": Family(DeepseekV3Config(**LATENT), ablation=dict(rope_interleave=False)),
     "deepseek-v3-q-lora": Family(DeepseekV3Config(**LATENT | dict(q_lora_rank=24, kv_lora_rank=20))),
     "deepseek-v3-half-split": Family(DeepseekV3Config(**LATENT | dict(rope_interleave=False)), seed_name="deepseek-v3"),
+    # Frequencies 0 kept, 1 halfway, 2 and 3 divided; mscale_all_dim on the softmax scale.
+    "deepseek-v3-yarn": Family(DeepseekV3Config(**LATENT | dict(rope_scaling=YARN)), ablation=dict(rope_scaling=None)),
     "deepseek-v2": Family(DeepseekV2Config(**LATENT | dict(attention_bias=True, q_lora_rank=24, mlp_bias=True, n_group=1, topk_group=1, num_experts_per_tok=1))),
     # rms_norm_eps is large so that a latent norm which uses it, in place of the constant 1e-6, is found out.
     "deepseek-v3-bias": Family(

@@ -23,6 +23,7 @@ const families = [
   "deepseek-v3-q-lora",
   "deepseek-v3-bias",
   "deepseek-v3-half-split",
+  "deepseek-v3-yarn",
   "deepseek-v2",
   "qwen3",
   "qwen3-window",

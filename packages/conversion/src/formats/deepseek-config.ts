@@ -1,6 +1,7 @@
 import {
   LATENT_NORM_EPSILON,
   parseConfig,
+  type AttentionConfig,
   type LatentAttentionConfig,
   type ModelConfig,
 } from "@transmla/models";
@@ -65,20 +66,15 @@ function ropeBase({ original, config }: FormatModel): number {
   const base = theta instanceof JsonNumber ? theta.value : 10000;
   const candidates = [base ** (ropeDim / headDim), base];
   const found = candidates.find((candidate) => {
-    const frequencies = stockFrequencies({ original, config }, candidate);
-    return layers.every(({ attention }) => agree(attention.frequencies, frequencies));
+    const stock = parseConfig(deepseekFields({ original, config }, candidate)).layers[0].attention;
+    const sameScale = stock.scale === 1 / Math.sqrt(headDim + ropeDim);
+    return sameScale && layers.every(({ attention }) => agree(attention, stock));
   });
   if (found !== undefined) return found;
-  throw refused("rotary frequencies that are no ladder of one rope_theta shared by all layers");
+  throw refused("this rotary scaling: it gives no ladder of one rope_theta in all layers");
 }
 
-/** The frequencies that our reader, and stock code, take from the config written for this base. */
-function stockFrequencies(model: FormatModel, base: number): Float64Array {
-  const json = deepseekFields(model, base);
-  return parseConfig(json).layers[0].attention.frequencies;
-}
-
-function agree(a: Float64Array, b: Float64Array): boolean {
+function agree({ frequencies: a }: AttentionConfig, { frequencies: b }: AttentionConfig): boolean {
   return a.length === b.length && a.every((value, i) => Math.abs(value - b[i]) <= 1e-12 * b[i]);
 }
 

@@ -1,6 +1,6 @@
 import type { Fields } from "../config/fields";
 import type { LatentAttentionConfig } from "../config/model-config";
-import { configuredFrequencies } from "../config/rope";
+import { configuredFrequencies, yarnMagnitude } from "../config/rope";
 import { ModelsError } from "../errors";
 
 /** How a family that has latent attention from the start differs from DeepSeek-V3; part of its row in the table of families. */
@@ -37,7 +37,7 @@ export function deepseekAttention(
     kind: "mla",
     heads,
     frequencies: configuredFrequencies(fields, ropeDim),
-    scale: 1 / Math.sqrt(nopeDim + ropeDim),
+    scale: yarnScale(fields) / Math.sqrt(nopeDim + ropeDim),
     kvLoraRank: fields.size("kv_lora_rank"),
     ropeDim,
     nopeDim,
@@ -52,6 +52,16 @@ export function deepseekAttention(
     queryNormEpsilon: qLoraRank === undefined ? undefined : LATENT_NORM_EPSILON,
     queryDownBias: qLoraRank !== undefined && bias,
   };
+}
+
+/**
+ * Squared YaRN magnitude on the softmax scale, wherever the config names `mscale_all_dim`. For V2 as well: DeepSeek's own code and vLLM have
+ * it, only the V2 class of Hugging Face transformers (4.57) leaves it out.
+ */
+function yarnScale(fields: Fields): number {
+  const scaling = fields.optionalObject("rope_scaling");
+  if (!scaling?.has("mscale_all_dim")) return 1;
+  return yarnMagnitude(scaling.positive("factor"), scaling.positive("mscale_all_dim")) ** 2;
 }
 
 function refuseExperts(fields: Fields, layers: number, denseLayers: number): void {
