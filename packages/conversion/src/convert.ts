@@ -16,9 +16,11 @@ import { ConversionError } from "./errors";
 import { formats } from "./formats";
 import type { EncodedTensor } from "./memory-checkpoint";
 import { methods } from "./methods";
-import type { LayerConverter } from "./methods/method";
+import type { ConvertedLayer, LayerConverter } from "./methods/method";
 import { withAttention, type ConversionPlan, type PlannedTensor } from "./plan";
 import type { ConversionProgress } from "./progress";
+import { conversionFingerprint } from "./resume/fingerprint";
+import { LayerStore, roundedToFloat32, savedLayers } from "./resume/layer-store";
 import { latentTensors, requireFinite, type LatentWeights, type NamedTensor } from "./weights";
 
 export interface ConvertOptions {
@@ -31,6 +33,13 @@ export interface ConvertOptions {
   readonly extraFiles?: ReadonlyMap<string, Uint8Array> | undefined;
   readonly onProgress?: ((progress: ConversionProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Keeps finished layers beside the output (four bytes per number of the attention) until the conversion is done, so that it can go on
+   * if it is interrupted. Default false.
+   */
+  readonly resumable?: boolean | undefined;
+  /** Goes on with the layers of an interrupted conversion, if there are any. The result is the same to the byte. Implies `resumable`. */
+  readonly resume?: boolean | undefined;
 }
 
 /** What a conversion did. */
@@ -67,7 +76,7 @@ const PIECE_BYTES = 8 << 20;
  * Executes a plan: copies what stays, converts the attention layer by layer and writes the result as it is made. The
  * config is written last, so an interrupted conversion leaves no folder that loads.
  *
- * @throws ConversionError `CalibrationTooShort`, `NonFiniteWeight`, `OutputExists`; TensorIoError; the signal's reason
+ * @throws ConversionError `CalibrationTooShort`, `NonFiniteWeight`, `OutputExists`, `ResumeMismatch`; TensorIoError; the signal's reason
  */
 export async function convert(
   plan: ConversionPlan,
@@ -76,26 +85,31 @@ export async function convert(
   const started = performance.now();
   const calibration = options.calibration ?? [];
   checkCalibration(plan, calibration);
-  await checkOutput(options.output);
-  const writer = await ShardedWriter.create(options.output, plan.shards);
+  const { output, resume = false, resumable = resume } = options;
+  await checkOutput(output, resume);
+  const store = resumable ? await openStore(plan, calibration, options) : undefined;
+  const first = resume ? await store?.load(0) : undefined;
+  // Shards of the interrupted attempt are written again: that takes no more than copying them.
+  const writer = await ShardedWriter.create(output, plan.shards, { overwrite: resume });
   const report = options.onProgress ?? (() => {});
   try {
     const converter = await methods[plan.method].start({
       files: plan.files,
       device: options.device,
-      sizes: plan.methodSizes,
+      sizes: { ...plan.methodSizes, ...first?.choices },
       calibration,
       encode: (layer, weights) =>
         encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
       onProgress: report,
       signal: options.signal,
     });
-    const { configs, layers } = await writeTensors(plan, converter, writer, report, options.signal);
+    const source = { converter, store, resume };
+    const { configs, layers } = await writeTensors(plan, source, writer, report, options.signal);
     await writer.finish();
-    for (const [name, bytes] of options.extraFiles ?? [])
-      await writeFile(options.output, name, bytes);
+    for (const [name, bytes] of options.extraFiles ?? []) await writeFile(output, name, bytes);
     const config = withAttention(plan.files.config, (layer) => configs[layer]);
-    await writeFile(options.output, "config.json", configBytes(plan, config));
+    await writeFile(output, "config.json", configBytes(plan, config));
+    await store?.clear();
     const { freqFold, warnings = [] } = converter;
     return {
       method: plan.method,
@@ -129,19 +143,56 @@ function checkCalibration(plan: ConversionPlan, calibration: readonly Int32Array
   );
 }
 
-async function checkOutput(output: WritableFolder): Promise<void> {
-  if (!(await output.has("config.json"))) return;
+async function checkOutput(output: WritableFolder, resume: boolean): Promise<void> {
+  if (await output.has("config.json")) {
+    throw new ConversionError(
+      "OutputExists",
+      `${output.name} already holds a model (config.json). Choose an empty folder.`,
+      { folder: output.name },
+    );
+  }
+  if (resume || (await savedLayers(output)).length === 0) return;
   throw new ConversionError(
     "OutputExists",
-    `${output.name} already holds a model (config.json). Choose an empty folder.`,
+    `${output.name} holds an unfinished conversion. Resume it, or remove the folder.`,
     { folder: output.name },
   );
+}
+
+async function openStore(
+  plan: ConversionPlan,
+  calibration: readonly Int32Array[],
+  { output, device }: ConvertOptions,
+): Promise<LayerStore> {
+  return new LayerStore(output, await conversionFingerprint(plan, calibration, device));
+}
+
+/** Where converted layers come from: an earlier attempt, as far as it came, then the method. */
+interface LayerSource {
+  readonly converter: LayerConverter;
+  readonly store: LayerStore | undefined;
+  readonly resume: boolean;
+}
+
+async function nextLayer(
+  { converter, store }: LayerSource,
+  layer: number,
+  resuming: boolean,
+): Promise<{ converted: ConvertedLayer; resumed: boolean }> {
+  const saved = resuming ? await store?.load(layer) : undefined;
+  if (saved) {
+    await converter.resume?.(layer, saved.converted);
+    return { converted: saved.converted, resumed: true };
+  }
+  const converted = roundedToFloat32(await converter.convert(layer));
+  await store?.save(layer, { converted, choices: converter.choices ?? {} });
+  return { converted, resumed: false };
 }
 
 /** Writes all tensors in the order of the model. */
 async function writeTensors(
   plan: ConversionPlan,
-  converter: LayerConverter,
+  source: LayerSource,
   writer: ShardedWriter,
   report: (progress: ConversionProgress) => void,
   signal: AbortSignal | undefined,
@@ -149,13 +200,16 @@ async function writeTensors(
   const configs: LatentAttentionConfig[] = [];
   const layers: LayerReport[] = [];
   const total = plan.config.layers.length;
+  let resuming = source.resume;
   for (const tensor of plan.tensors) {
     signal?.throwIfAborted();
     if (tensor.convertedLayer === undefined) {
       await copyTensor(plan, tensor, writer, signal);
     } else if (tensor.convertedLayer === layers.length) {
       // The first of a layer's new tensors: all of them are made, and written, together.
-      const { weights, keptEnergy, outputError } = await converter.convert(layers.length);
+      const { converted, resumed } = await nextLayer(source, layers.length, resuming);
+      resuming &&= resumed;
+      const { weights, keptEnergy, outputError } = converted;
       for (const { name, bytes } of await layerAsWritten(plan, layers.length, weights)) {
         await writer.write(name, bytes);
       }

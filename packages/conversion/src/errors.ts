@@ -6,6 +6,8 @@ export const conversionErrors = {
   InvalidOption: "A setting is out of range or contradicts another or the model.",
   CalibrationTooShort: "The calibration text has fewer tokens than the conversion needs.",
   NonFiniteWeight: "A weight is NaN or infinite, or does not fit the output type.",
+  ResumeMismatch:
+    "The unfinished conversion in the output folder has another input or other settings.",
   OutputExists: "The output folder already holds a model or is the input.",
 } as const;
 

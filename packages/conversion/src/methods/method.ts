@@ -39,7 +39,11 @@ export interface LayerConverter {
   readonly freqFold?: number | undefined;
   /** What makes the result doubtful, in words. */
   readonly warnings?: readonly string[] | undefined;
+  /** What calibration chose, as sizes that a resumed conversion is given. */
+  readonly choices?: Partial<LatentSizes> | undefined;
   convert(layer: number): Promise<ConvertedLayer>;
+  /** Goes on as if it had converted this layer. Absent where layers are independent of each other. */
+  resume?(layer: number, converted: ConvertedLayer): Promise<void>;
 }
 
 export interface ConvertedLayer {

@@ -2,6 +2,7 @@ import { eigh, type Matrix } from "@transmla/low-rank";
 import {
   attentionPrefix,
   loadAttention,
+  loadDecoderLayer,
   WeightLoader,
   type AttentionLayer,
   type DecoderLayer,
@@ -9,7 +10,7 @@ import {
 } from "@transmla/models";
 import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
-import type { ConversionJob } from "./method";
+import type { ConversionJob, ConvertedLayer } from "./method";
 import { embedCalibration } from "./stream-ends";
 
 /** What the original attention did to one batch, `[tokens, hidden]` each. */
@@ -89,6 +90,20 @@ export class ParallelStreams {
       ),
     );
     return energy > 0 ? difference / energy : 0;
+  }
+
+  /** Moves both streams past a layer that was converted before. */
+  async advanceBoth(layer: number, { weights }: ConvertedLayer): Promise<void> {
+    const { device, files, encode, signal } = this.job;
+    const loader = new WeightLoader(device, files.checkpoint, signal);
+    try {
+      const decoder = await loadDecoderLayer(loader, files.config, layer);
+      const did = await this.advanceOriginal(layer, decoder);
+      const tensors = encode(layer, weights);
+      await this.advanceConverted(layer, decoder, weights.config, tensors, did);
+    } finally {
+      loader.release();
+    }
   }
 
   /** Loads a converted attention from the bytes that will be written, for as long as `body` runs. */

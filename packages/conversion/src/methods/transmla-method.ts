@@ -68,6 +68,14 @@ class TransmlaConverter implements LayerConverter {
     return this.streams.warnings;
   }
 
+  get choices() {
+    return { freqFold: this.freqFold };
+  }
+
+  resume(layer: number, converted: ConvertedLayer): Promise<void> {
+    return this.streams.advanceBoth(layer, converted);
+  }
+
   async convert(layer: number): Promise<ConvertedLayer> {
     const { streams } = this;
     const { files, device, sizes, encode, signal } = this.job;

@@ -56,6 +56,10 @@ class OutputAwareConverter implements LayerConverter {
     return this.streams.warnings;
   }
 
+  resume(layer: number, converted: ConvertedLayer): Promise<void> {
+    return this.streams.advanceBoth(layer, converted);
+  }
+
   async convert(layer: number): Promise<ConvertedLayer> {
     const { streams } = this;
     const { files, device, sizes, encode, signal } = this.job;

@@ -1,0 +1,148 @@
+import { matrix, type Matrix } from "@transmla/low-rank";
+import type { LatentAttentionConfig } from "@transmla/models";
+import {
+  openSafetensors,
+  TensorIoError,
+  writeSafetensors,
+  type Checkpoint,
+  type TensorData,
+  type WritableFolder,
+} from "@transmla/tensor-io";
+import { ConversionError } from "../errors";
+import type { ConvertedLayer } from "../methods/method";
+import type { LatentSizes } from "../options";
+import type { LatentWeights } from "../weights";
+import { sha256 } from "./sha256";
+
+/** A layer that an interrupted conversion has finished. */
+export interface SavedLayer {
+  readonly converted: ConvertedLayer;
+  /** See `LayerConverter`. */
+  readonly choices: Partial<LatentSizes>;
+}
+
+const fileName = (layer: number) => `.transmla-layer-${String(layer).padStart(5, "0")}.safetensors`;
+const pattern = /^\.transmla-layer-\d{5}\.safetensors$/;
+
+/**
+ * Finished layers of a conversion in float32, one file each beside the output, so that an interrupted conversion goes on with
+ * them instead of computing them again. A file that is not whole or not as it was written counts as absent.
+ */
+export class LayerStore {
+  /** Layers are given and returned rounded to float32 (`roundedToFloat32`), so nothing is lost. @param fingerprint of everything that determines the layers (`conversionFingerprint`) */
+  constructor(
+    private readonly folder: WritableFolder,
+    private readonly fingerprint: string,
+  ) {}
+
+  async save(layer: number, { converted, choices }: SavedLayer): Promise<void> {
+    const { weights, keptEnergy, outputError } = converted;
+    const tensors = tensorsOf(weights);
+    const description = { config: configJson(weights.config), keptEnergy, outputError, choices };
+    await writeSafetensors(this.folder.create(fileName(layer)), tensors, {
+      metadata: {
+        fingerprint: this.fingerprint,
+        description: JSON.stringify(description),
+        sha256: await digest(tensors),
+      },
+    });
+  }
+
+  /** @throws ConversionError `ResumeMismatch` for a layer of another conversion */
+  async load(layer: number): Promise<SavedLayer | undefined> {
+    const name = fileName(layer);
+    if (!(await this.folder.has(name))) return undefined;
+    try {
+      const checkpoint = await openSafetensors(await this.folder.open(name));
+      try {
+        return await this.read(checkpoint);
+      } finally {
+        await checkpoint.close();
+      }
+    } catch (error) {
+      if (TensorIoError.isInstance(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Removes every layer, of any conversion. */
+  async clear(): Promise<void> {
+    for (const name of await savedLayers(this.folder)) await this.folder.remove(name);
+  }
+
+  private async read(checkpoint: Checkpoint): Promise<SavedLayer | undefined> {
+    const { metadata } = checkpoint;
+    if (metadata.get("fingerprint") !== this.fingerprint) {
+      throw new ConversionError(
+        "ResumeMismatch",
+        `${this.folder.name} has layers of a conversion with another model, text, device or settings; give the same ones, or remove the folder.`,
+        { folder: this.folder.name },
+      );
+    }
+    const tensors = new Map<string, StoredTensor>();
+    for (const { name, shape } of checkpoint.tensors.values()) {
+      tensors.set(name, { dtype: "F32", shape, data: await checkpoint.readBytes(name) });
+    }
+    if (metadata.get("sha256") !== (await digest(tensors))) return undefined;
+    const { config, keptEnergy, outputError, choices } = JSON.parse(
+      metadata.get("description")!,
+    ) as { config: ConfigJson; choices: Partial<LatentSizes> } & Omit<ConvertedLayer, "weights">;
+    const weights = weightsOf(tensors, config);
+    return { converted: { weights, keptEnergy, outputError }, choices };
+  }
+}
+
+/** A layer whose every number is a float32. */
+export function roundedToFloat32(converted: ConvertedLayer): ConvertedLayer {
+  const { config } = converted.weights;
+  const weights = weightsOf(tensorsOf(converted.weights), configJson(config));
+  return { ...converted, weights };
+}
+
+/** Names of the files of finished layers in a folder. */
+export async function savedLayers(folder: WritableFolder): Promise<string[]> {
+  return (await folder.list()).filter((name) => pattern.test(name));
+}
+
+type StoredTensor = TensorData & { readonly shape: readonly number[]; readonly data: Uint8Array };
+
+type ConfigJson = Omit<LatentAttentionConfig, "frequencies"> & {
+  readonly frequencies: readonly number[];
+};
+
+const configJson = (config: LatentAttentionConfig): ConfigJson => ({
+  ...config,
+  frequencies: [...config.frequencies],
+});
+
+function tensorsOf({ config: _, ...parts }: LatentWeights): Map<string, StoredTensor> {
+  return new Map(
+    Object.entries(parts).flatMap(([name, part]: [string, Matrix | Float64Array | undefined]) => {
+      if (part === undefined) return [];
+      const values = Float32Array.from("data" in part ? part.data : part);
+      const shape = "data" in part ? [part.rows, part.columns] : [part.length];
+      const data = new Uint8Array(values.buffer);
+      return [[name, { dtype: "F32" as const, shape, data }]];
+    }),
+  );
+}
+
+function weightsOf(tensors: ReadonlyMap<string, StoredTensor>, config: ConfigJson): LatentWeights {
+  const parts = Array.from(tensors, ([name, { shape, data }]) => {
+    const values = Float64Array.from(new Float32Array(data.slice().buffer));
+    return [name, shape.length === 1 ? values : matrix(shape[0]!, shape[1]!, values)] as const;
+  });
+  return {
+    ...(Object.fromEntries(parts) as unknown as Omit<LatentWeights, "config">),
+    config: { ...config, frequencies: Float64Array.from(config.frequencies) },
+  };
+}
+
+/** Of names, shapes and values. */
+async function digest(tensors: ReadonlyMap<string, StoredTensor>): Promise<string> {
+  const hashes: string[] = [];
+  for (const [name, { shape, data }] of [...tensors].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    hashes.push(name, shape.join(), await sha256(data));
+  }
+  return sha256(new TextEncoder().encode(hashes.join("\n")));
+}
