@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decimal, integer, part, wordOr } from "./flags";
+import { byteCount, decimal, integer, part, wordOr } from "./flags";
 
 describe("integer", () => {
   it("reads every whole number of its range and nothing else", () => {
@@ -50,4 +50,12 @@ it("wordOr knows its word and leaves the rest to the other", () => {
   expect(read("auto")).toBe("auto");
   expect(read("4")).toBe(4);
   expect(() => read("automatic")).toThrow(InvalidArgumentError);
+});
+
+it("byteCount reads units and refuses bare numbers", () => {
+  const sizes = { "500MB": 5e8, "5 GB": 5e9, "1.5kB": 1500, "7B": 7, "2gb": 2e9 };
+  for (const [text, bytes] of Object.entries(sizes)) expect(byteCount(text)).toBe(bytes);
+  for (const text of ["", "5", "GB", "-1MB", "0MB", "5 MiB", "1e3MB"]) {
+    expect(() => byteCount(text), text).toThrow(InvalidArgumentError);
+  }
 });

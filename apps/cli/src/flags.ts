@@ -78,6 +78,15 @@ function range(minimum: number, maximum: number): string {
   return endless ? `from ${minimum} on` : `from ${minimum} to ${maximum}`;
 }
 
+/** A number of bytes with a unit in powers of 1000: `500MB`, `5 GB`. */
+export function byteCount(value: string): number {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([kMGT]?B)$/i.exec(value.trim()) ?? [];
+  const power = ["b", "kb", "mb", "gb", "tb"].indexOf(unit.toLowerCase());
+  const number = Math.round(Number(digits) * 1000 ** power);
+  if (digits !== undefined && number > 0 && Number.isSafeInteger(number)) return number;
+  throw new InvalidArgumentError("It must be a number of bytes such as 500MB or 5GB.");
+}
+
 /** A part of a whole, `25%` or `0.25`, as a fraction between 0 and 1, both excluded. */
 export function part(value: string): number {
   const inPercent = value.endsWith("%");

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { savedLayers } from "@transmla/conversion";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
 import { CliError } from "./errors";
 
@@ -12,6 +13,7 @@ export async function checkOutput(
   path: string,
   input: string,
   fileNames: readonly string[],
+  resume = false,
 ): Promise<void> {
   const [output, model] = await Promise.all([
     stat(path).catch(() => undefined),
@@ -38,12 +40,26 @@ export async function checkOutput(
       },
     );
   }
-  await refuseTaken(path, fileNames);
+  await refuseTaken(path, fileNames, resume);
 }
 
-async function refuseTaken(path: string, fileNames: readonly string[]): Promise<void> {
+async function refuseTaken(
+  path: string,
+  fileNames: readonly string[],
+  resume: boolean,
+): Promise<void> {
   const planned = new Set(fileNames);
-  const taken = (await readdir(path)).find((name) => planned.has(name) || isModelFile(name));
+  const names = await readdir(path);
+  const unfinished = !names.includes("config.json") && (await savedLayers(folder(path))).length > 0;
+  if (unfinished && resume) return;
+  if (unfinished) {
+    throw new CliError(
+      "OutputExists",
+      `${path} holds an unfinished conversion; add --resume to go on with it, or remove the folder.`,
+      { path },
+    );
+  }
+  const taken = names.find((name) => planned.has(name) || isModelFile(name));
   if (taken === undefined) return;
   throw new CliError("OutputExists", `${path} already holds ${taken}; choose an empty folder.`, {
     path,
@@ -56,7 +72,7 @@ const isModelFile = (name: string) =>
 
 /**
  * Makes the folder, if it is missing, and runs `write` in it while no other process may. If that fails nothing of it stays:
- * the files of the given names go, and so do folders that were made for them.
+ * the files of the given names go, and so do folders that were made for them. Finished layers of a conversion stay.
  *
  * @throws CliError `OutputUnusable`, `OutputBusy`, `OutputExists`; what `write` throws
  */
@@ -64,14 +80,16 @@ export async function withOutput<Value>(
   path: string,
   fileNames: readonly string[],
   write: (output: WritableFolder) => Promise<Value>,
+  { resume = false }: { readonly resume?: boolean } = {},
 ): Promise<Value> {
   const first = await mkdir(path, { recursive: true }).catch(unusable(path));
   const unlock = await lock(path);
   // Another process may have finished since the folder was looked at; its files are not ours to remove.
-  await refuseTaken(path, fileNames).catch(async (error: unknown) => {
+  await refuseTaken(path, fileNames, resume).catch(async (error: unknown) => {
     await unlock();
     throw error;
   });
+  await removeLeftovers(path);
   try {
     const value = await write(folder(path));
     await unlock();
@@ -81,6 +99,13 @@ export async function withOutput<Value>(
     await unlock();
     if (first !== undefined) await removeEmptyFolders(resolve(path), resolve(first));
     throw error;
+  }
+}
+
+/** Files that a killed process was writing; whoever holds the lock knows that nobody writes them any more. */
+async function removeLeftovers(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (/^\..+\.[0-9a-f]{12}\.partial$/.test(name)) await rm(join(path, name), { force: true });
   }
 }
 

@@ -35,6 +35,7 @@ export {
 export { splitHeads, type SplitHeads } from "./methods/output-aware/split";
 export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./methods/ro-rope";
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
+export { savedLayers } from "./resume/layer-store";
 export type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
 export { planConversion, type ConversionPlan, type PlannedTensor } from "./plan";
 export type { ConversionProgress } from "./progress";

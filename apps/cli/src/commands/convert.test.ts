@@ -64,6 +64,18 @@ describe("convert", () => {
     expect(await transmlaJson(argv)).toMatchObject({ code: 0, result: { promptTokens: 2 } });
   });
 
+  it("writes shards of the size asked for", async () => {
+    const out = await newFolder();
+    const argv = ["convert", "sample", out, ...quick, "--max-shard-size", "2MB"];
+    expect((await transmlaJson(argv)).code).toBe(0);
+    const shards = (await readdir(out)).filter((name) => name.endsWith(".safetensors"));
+    expect(shards.length).toBeGreaterThan(2);
+    for (const name of shards) {
+      expect((await stat(join(out, name))).size).toBeLessThan(2.1e6);
+    }
+    expect((await transmlaJson(["inspect", out])).code).toBe(0);
+  });
+
   it("keeps a quarter unless told otherwise, in the sizes that are given", async () => {
     const plan = async (...flags: string[]) =>
       (await transmlaJson(["convert", "sample", "./never", "--dry-run", ...flags])).result;
@@ -274,42 +286,53 @@ describe("a short text", () => {
 });
 
 describe("Ctrl-C", () => {
-  it.each(["choosing freqfold", "converting"])(
-    "while %s leaves nothing: exit 130",
-    async (phase) => {
-      const folder = await temporaryFolder();
-      const flags = [
-        "--method",
-        "transmla",
-        "--samples",
-        "4",
-        "--sequence-length",
-        "24",
-        "--keep",
-        "50%",
-      ];
-      const fold = phase === "converting" ? ["--freqfold", "2"] : [];
-      const argv = ["convert", "sample", join(folder, "a", "b"), ...flags, ...fold];
-      const { code, stdout, stderr } = await transmla(argv, {
-        isTTY: true,
-        interruptAt: `${phase}  `,
-      });
-      expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
-      expect(stderr).toMatch(/interrupted.*\[Interrupted\]/);
-      expect(await readdir(folder)).toEqual([]);
-    },
-  );
+  const short = ["--samples", "4", "--sequence-length", "24", "--keep", "50%"];
+  const interrupted = ["convert", "sample"];
 
-  it("leaves what was there before", async () => {
+  it("before the first layer leaves nothing: exit 130", async () => {
     const folder = await temporaryFolder();
-    await mkdir(join(folder, "out"));
-    await writeFile(join(folder, "out", "notes.txt"), "mine");
-    const argv = ["convert", "sample", join(folder, "out"), ...quick, "--json"];
-    const { code, stdout } = await transmla(argv, { isTTY: true, interruptAt: "converting  " });
-    expect(code).toBe(130);
-    expect(JSON.parse(stdout)).toEqual({
+    const argv = [...interrupted, join(folder, "a", "b"), "--method", "transmla", ...short];
+    const { code, stdout, stderr } = await transmla(argv, {
+      isTTY: true,
+      interruptAt: "choosing freqfold  ",
+    });
+    expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
+    expect(stderr).toMatch(/interrupted.*\[Interrupted\]/);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("later keeps finished layers, and --resume goes on with them to the same bytes", async () => {
+    const folder = await temporaryFolder();
+    const [out, whole] = [join(folder, "out"), join(folder, "whole")];
+    await mkdir(out);
+    await writeFile(join(out, "notes.txt"), "mine");
+    const stopped = await transmla([...interrupted, out, ...short, "--json"], {
+      isTTY: true,
+      interruptAt: "converting  ",
+    });
+    expect(stopped.code).toBe(130);
+    expect(JSON.parse(stopped.stdout)).toEqual({
       error: { code: "Interrupted", message: "interrupted", context: {} },
     });
-    expect(await readdir(join(folder, "out"))).toEqual(["notes.txt"]);
+    expect(stopped.stderr).toMatch(/\d of 6 layers are kept in .*--resume/);
+    const kept = await readdir(out);
+    expect(kept.every((name) => name === "notes.txt" || name.startsWith(".transmla-layer"))).toBe(
+      true,
+    );
+    const again = await transmlaJson([...interrupted, out, ...short]);
+    expect(again).toMatchObject({ code: 1, result: { error: { code: "OutputExists" } } });
+    expect(again.stderr).toContain("add --resume");
+    const other = await transmlaJson([...interrupted, out, ...short, "--resume", "--seed", "9"]);
+    expect(other).toMatchObject({ code: 1, result: { error: { code: "ResumeMismatch" } } });
+    expect((await transmlaJson([...interrupted, out, ...short, "--resume"])).code).toBe(0);
+    expect((await transmlaJson([...interrupted, whole, ...short])).code).toBe(0);
+    const names = await readdir(whole);
+    expect((await readdir(out)).toSorted()).toEqual([...names, "notes.txt"].toSorted());
+    for (const name of names) {
+      const [resumed, expected] = await Promise.all(
+        [out, whole].map((f) => readFile(join(f, name))),
+      );
+      expect(resumed!.equals(expected!), name).toBe(true);
+    }
   });
 });

@@ -4,18 +4,31 @@ import {
   formats,
   methods,
   planConversion,
+  savedLayers,
   type ConversionPlan,
   type FormatName,
   type MethodName,
 } from "@transmla/conversion";
 import { GenerationError } from "@transmla/generation";
+import { folder, type WritableFolder } from "@transmla/tensor-io";
 import { calibrationSequences } from "../calibration";
 import { defineCommand, type CommandContext, type FlagValues, type Result } from "../command";
 import { usage } from "../errors";
-import { choice, filled, integer, optional, part, toggle, withDefault, wordOr } from "../flags";
+import {
+  byteCount,
+  choice,
+  filled,
+  integer,
+  optional,
+  part,
+  toggle,
+  withDefault,
+  wordOr,
+} from "../flags";
 import { companionFiles, tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { checkOutput, withOutput } from "../output-folder";
 import { count } from "../terminal/format";
+import type { Terminal } from "../terminal/terminal";
 import { textFor } from "../text";
 import { printPlan, printReport, type ConversionJob } from "./conversion-report";
 
@@ -42,6 +55,12 @@ const flags = {
   seed: withDefault("--seed <n>", "where they are taken", integer(0), 0),
   dtype: choice("--dtype <type>", "numbers in the output", ["auto", "bf16", "f16", "f32"], "auto"),
   format: choice("--format <name>", "layout of the output", formatNames, "native"),
+  maxShardSize: optional(
+    "--max-shard-size <bytes>",
+    "most bytes per file (default: 5GB)",
+    byteCount,
+  ),
+  resume: toggle("--resume", "go on with an interrupted conversion into the same folder"),
   dryRun: toggle("--dry-run", "check everything and print the plan, write nothing"),
 };
 
@@ -68,16 +87,16 @@ export const convertCommand = defineCommand({
       checkCalibrationFlags(plan, values);
       const companions = await companionsOf(context, model);
       const fileNames = outputFiles(plan, companions.keys());
-      await checkOutput(out, model.path, fileNames);
+      await checkOutput(out, model.path, fileNames, values.resume);
       const calibration = await calibrationFor(context, model, values);
       const job = { model, plan, out, calibration, companions, fileNames };
       if (values.dryRun) return printPlan(context.terminal, job);
-      return execute(context, job, started);
+      return execute(context, job, started, values.resume);
     }),
 });
 
 function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan {
-  const { method, format, keep, kvRank, ropeDim, freqFold, qRank, dtype } = values;
+  const { method, format, keep, kvRank, ropeDim, freqFold, qRank, dtype, maxShardSize } = values;
   const sized = keep !== undefined || kvRank !== undefined || ropeDim !== undefined;
   // Methods that need no calibration do not compress.
   const keepDefault = methods[method].needsCalibration && !sized ? DEFAULT_KEEP : undefined;
@@ -91,6 +110,7 @@ function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan 
       freqFold,
       qLoraRank: qRank,
       dtype,
+      maxShardBytes: maxShardSize,
     });
   } catch (error) {
     if (!ConversionError.isInstance(error) || error.code !== "InvalidOption") throw error;
@@ -170,11 +190,12 @@ async function execute(
   context: CommandContext,
   job: ConversionJob,
   started: number,
+  resume: boolean,
 ): Promise<Result> {
   const { terminal, signal } = context;
   const { plan, calibration, companions, fileNames, out } = job;
   const device = await context.device();
-  return withOutput(out, fileNames, async (output) => {
+  const write = async (output: WritableFolder) => {
     const prepared = performance.now();
     terminal.working("converting");
     const report = await convert(plan, {
@@ -184,6 +205,8 @@ async function execute(
       extraFiles: companions,
       onProgress: terminal.progressOf(),
       signal,
+      resumable: true,
+      resume,
     });
     const seconds = {
       preparation: (prepared - started) / 1000,
@@ -192,5 +215,20 @@ async function execute(
     };
     printReport(terminal, job, report, seconds.total);
     return { ...report, seconds, peakRssBytes: process.resourceUsage().maxRSS * 1024 };
-  });
+  };
+  try {
+    return await withOutput(out, fileNames, write, { resume });
+  } catch (error) {
+    await tellWhatIsKept(terminal, job);
+    throw error;
+  }
+}
+
+/** Finished layers of a conversion that came to no end. */
+async function tellWhatIsKept(terminal: Terminal, { plan, out }: ConversionJob): Promise<void> {
+  const kept = await savedLayers(folder(out)).catch(() => []);
+  if (kept.length === 0) return;
+  terminal.warn(
+    `${kept.length} of ${plan.config.layers.length} layers are kept in ${out}; the same command with --resume goes on with them.`,
+  );
 }

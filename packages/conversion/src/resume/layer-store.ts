@@ -115,16 +115,21 @@ const configJson = (config: LatentAttentionConfig): ConfigJson => ({
   frequencies: [...config.frequencies],
 });
 
-function tensorsOf({ config: _, ...parts }: LatentWeights): Map<string, StoredTensor> {
-  return new Map(
-    Object.entries(parts).flatMap(([name, part]: [string, Matrix | Float64Array | undefined]) => {
-      if (part === undefined) return [];
-      const values = Float32Array.from("data" in part ? part.data : part);
-      const shape = "data" in part ? [part.rows, part.columns] : [part.length];
-      const data = new Uint8Array(values.buffer);
-      return [[name, { dtype: "F32" as const, shape, data }]];
-    }),
-  );
+function tensorsOf(weights: LatentWeights): Map<string, StoredTensor> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, part] of Object.entries(weights)) {
+    if (name === "config" || part === undefined) continue;
+    const { data, shape } = asArray(part as Matrix | Float64Array);
+    const bytes = new Uint8Array(Float32Array.from(data).buffer);
+    tensors.set(name, { dtype: "F32", shape, data: bytes });
+  }
+  return tensors;
+}
+
+function asArray(part: Matrix | Float64Array): { data: Float64Array; shape: number[] } {
+  return "data" in part
+    ? { data: part.data, shape: [part.rows, part.columns] }
+    : { data: part, shape: [part.length] };
 }
 
 function weightsOf(tensors: ReadonlyMap<string, StoredTensor>, config: ConfigJson): LatentWeights {
