@@ -101,6 +101,8 @@ export function roundedToFloat32(converted: ConvertedLayer): ConvertedLayer {
 
 /** Names of the files of finished layers in a folder. */
 export async function savedLayers(folder: WritableFolder): Promise<string[]> {
+  // The first layer is there if any is; a folder still to be made cannot be listed.
+  if (!(await folder.has(fileName(0)))) return [];
   return (await folder.list()).filter((name) => pattern.test(name));
 }
 
