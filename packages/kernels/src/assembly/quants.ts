@@ -5,7 +5,8 @@ import { I8, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./storages";
  * Panels of quantised weights. Inputs come in groups of 32; in a group, 16-bit lanes hold pairs: lane `2r + j` belongs to
  * row `r` (or `r + 4`) and an input of parity `j`, so that one multiply-add of pairs serves four rows.
  *
- * - 8 bits: per pair of inputs 16 signed bytes, byte `2r + j` for row `r` of 8.
+ * - 8 bits: per pair of inputs 16 bytes; the lower byte of lane `2r + j` is row `r` plus 128, the upper one row `r + 4`, signed:
+ *   a mask and a shift make two vectors of them.
  * - 4 bits: per two pairs A and B 16 bytes; the nibbles of lane `2r + j` are, from the lowest: (row r, A), (row r + 4, A),
  *   (row r, B), (row r + 4, B).
  * - 6 bits: as 4 bits, then per two such vectors 16 bytes with the upper two bits: the eight fields of a lane are those
@@ -53,10 +54,9 @@ export function superBytes(storage: i32): usize {
 /** Four binary16 numbers as float32. */
 @inline
 export function halves4(at: usize): v128 {
-  const words = v128.load_ext<u16>(at);
-  const magnitude = i32x4.shl(v128.and(words, i32x4.splat(0x7fff)), 13);
-  const sign = i32x4.shl(v128.and(words, i32x4.splat(0x8000)), 16);
-  return v128.or(f32x4.mul(magnitude, f32x4.splat(reinterpret<f32>(0x77800000))), sign);
+  const words = i32x4.shl(v128.load_ext<u16>(at), 16);
+  const bits = v128.and(i32x4.shr_s(words, 3), i32x4.splat(0x8fffe000));
+  return f32x4.mul(bits, f32x4.splat(reinterpret<f32>(0x77800000)));
 }
 
 /** Four unsigned bytes as float32. */
@@ -120,7 +120,8 @@ export function packQuantised(panel: usize, storage: i32, source: usize, row: i3
 }
 
 function putByte(quants: usize, lane: usize, k: i32, value: u8): void {
-  store<u8>(quants + <usize>(k >> 1) * 16 + lane * 2 + (k & 1), value);
+  const at = quants + <usize>(k >> 1) * 16 + (lane & 3) * 4 + (k & 1) * 2 + (lane >> 2);
+  store<u8>(at, lane < 4 ? value ^ 0x80 : value);
 }
 
 function putNibble(quants: usize, lane: usize, k: i32, value: u32): void {

@@ -42,13 +42,10 @@ export function quantised2(
     for (let g = groupsPerSuper(storage); g > 0; g--) {
       const xScale = v128.load32_splat(x, 64);
       for (let part: usize = 0; part < (storage == Q6_K ? 2 : 1); part++) {
-        let i0 = i32x4.splat(0);
-        // The centre of unsigned quants, times the sum of the inputs.
-        if (storage == Q4_0) i0 = i32x4.splat(-8 * (load<i32>(x, 68) + load<i32>(x, 72)));
-        if (storage == Q6_K) i0 = i32x4.splat(-32 * load<i32>(x + part * 4, 68));
-        let i1 = i0;
+        let i0 = lowStart(storage, x, part);
+        let i1 = highStart(storage, i0);
         let i2 = i0;
-        let i3 = i0;
+        let i3 = i1;
         if (storage == Q6_K) {
           const bits = i16x8.splat(0x30);
           const nibble = i16x8.splat(0xf);
@@ -71,14 +68,15 @@ export function quantised2(
             i3 = dotAdd(i3, six(i16x8.shr_u(lanes, 12), i16x8.shr_u(top, 2), bits), xB);
           }
         } else if (groupBytes(storage) == 256) {
+          const byte = i16x8.splat(0xff);
           for (let v: usize = 0; v < 16; v++) {
             const pair = v128.load32_splat(x + v * 4);
-            let bytes = v128.load(g0 + v * 16);
-            i0 = dotAdd(i0, i16x8.extend_low_i8x16_s(bytes), pair);
-            i1 = dotAdd(i1, i16x8.extend_high_i8x16_s(bytes), pair);
-            bytes = v128.load(g1 + v * 16);
-            i2 = dotAdd(i2, i16x8.extend_low_i8x16_s(bytes), pair);
-            i3 = dotAdd(i3, i16x8.extend_high_i8x16_s(bytes), pair);
+            let lanes = v128.load(g0 + v * 16);
+            i0 = dotAdd(i0, v128.and(lanes, byte), pair);
+            i1 = dotAdd(i1, i16x8.shr_s(lanes, 8), pair);
+            lanes = v128.load(g1 + v * 16);
+            i2 = dotAdd(i2, v128.and(lanes, byte), pair);
+            i3 = dotAdd(i3, i16x8.shr_s(lanes, 8), pair);
           }
         } else {
           const nibble = i16x8.splat(0xf);
@@ -150,35 +148,34 @@ export function quantised4(
   for (let s = supers; s > 0; s--) {
     let group = head + headBytes(storage);
     for (let g = groupsPerSuper(storage); g > 0; g--) {
-      let i0 = i32x4.splat(0);
-      // The centre of unsigned quants, times the sum of the inputs.
-      if (storage == Q4_0) i0 = i32x4.splat(-8 * (load<i32>(x, 68) + load<i32>(x, 72)));
-      let i1 = i0;
+      let i0 = lowStart(storage, x, 0);
+      let i1 = highStart(storage, i0);
       let i2 = i0;
-      let i3 = i0;
+      let i3 = i1;
       let i4 = i0;
-      let i5 = i0;
+      let i5 = i1;
       let i6 = i0;
-      let i7 = i0;
+      let i7 = i1;
       let w0 = storage == Q4_K ? group + 16 : group;
       let w1 = w0 + stride;
       let w2 = w1 + stride;
       let w3 = w2 + stride;
       if (storage == I8 || storage == Q8_0) {
+        const byte = i16x8.splat(0xff);
         for (let v: usize = 0; v < 64; v += 4) {
           const pair = v128.load32_splat(x + v);
-          let bytes = v128.load(w0);
-          i0 = dotAdd(i0, i16x8.extend_low_i8x16_s(bytes), pair);
-          i1 = dotAdd(i1, i16x8.extend_high_i8x16_s(bytes), pair);
-          bytes = v128.load(w1);
-          i2 = dotAdd(i2, i16x8.extend_low_i8x16_s(bytes), pair);
-          i3 = dotAdd(i3, i16x8.extend_high_i8x16_s(bytes), pair);
-          bytes = v128.load(w2);
-          i4 = dotAdd(i4, i16x8.extend_low_i8x16_s(bytes), pair);
-          i5 = dotAdd(i5, i16x8.extend_high_i8x16_s(bytes), pair);
-          bytes = v128.load(w3);
-          i6 = dotAdd(i6, i16x8.extend_low_i8x16_s(bytes), pair);
-          i7 = dotAdd(i7, i16x8.extend_high_i8x16_s(bytes), pair);
+          let lanes = v128.load(w0);
+          i0 = dotAdd(i0, v128.and(lanes, byte), pair);
+          i1 = dotAdd(i1, i16x8.shr_s(lanes, 8), pair);
+          lanes = v128.load(w1);
+          i2 = dotAdd(i2, v128.and(lanes, byte), pair);
+          i3 = dotAdd(i3, i16x8.shr_s(lanes, 8), pair);
+          lanes = v128.load(w2);
+          i4 = dotAdd(i4, v128.and(lanes, byte), pair);
+          i5 = dotAdd(i5, i16x8.shr_s(lanes, 8), pair);
+          lanes = v128.load(w3);
+          i6 = dotAdd(i6, v128.and(lanes, byte), pair);
+          i7 = dotAdd(i7, i16x8.shr_s(lanes, 8), pair);
           w0 += 16;
           w1 += 16;
           w2 += 16;
@@ -257,6 +254,20 @@ export function quantised4(
   storeScaled(storage, y + 32, rows + stride, f2, f3, add);
   storeScaled(storage, y + 64, rows + 2 * stride, f4, f5, add);
   storeScaled(storage, y + 96, rows + 3 * stride, f6, f7, add);
+}
+
+/** What the sums of rows 0–3 begin with: the centre of unsigned quants, times the sum of the inputs. */
+@inline
+function lowStart(storage: i32, x: usize, part: usize): v128 {
+  if (storage == Q6_K) return i32x4.splat(-32 * load<i32>(x + part * 4, 68));
+  const centre = storage == Q4_0 ? -8 : storage == I8 || storage == Q8_0 ? -128 : 0;
+  return i32x4.splat(centre && centre * (load<i32>(x, 68) + load<i32>(x, 72)));
+}
+
+/** The same for rows 4–7, whose bytes are signed. */
+@inline
+function highStart(storage: i32, low: v128): v128 {
+  return storage == I8 || storage == Q8_0 ? i32x4.splat(0) : low;
 }
 
 @inline

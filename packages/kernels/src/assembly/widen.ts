@@ -90,10 +90,12 @@ function emit(to: usize, pairs: v128, scale: v128, minimum: v128): void {
 
 function widen8(to: usize, quants: usize, low: v128, high: v128): void {
   const none = f32x4.splat(0);
+  const byte = i16x8.splat(0xff);
+  const centre = i16x8.splat(128);
   for (const end = quants + 256; quants < end; quants += 16) {
-    const bytes = v128.load(quants);
-    emit(to, i16x8.extend_low_i8x16_s(bytes), low, none);
-    emit(to + 16, i16x8.extend_high_i8x16_s(bytes), high, none);
+    const lanes = v128.load(quants);
+    emit(to, i16x8.sub(v128.and(lanes, byte), centre), low, none);
+    emit(to + 16, i16x8.shr_s(lanes, 8), high, none);
     to += 64;
   }
 }
