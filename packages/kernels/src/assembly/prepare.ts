@@ -1,7 +1,7 @@
 /**
  * One row of `x` times panels of quantised weights, in whole numbers: `x` is rounded to 16 bits with one scale per 32
  * inputs (an error of at most `max |x| / 65534` of the group, as small as that of float32 sums), products of pairs are
- * exact, and sums of a group fit 32 bits: `32767 * 128 * 32 < 2^31`.
+ * exact, and sums of a group fit 32 bits: `32767 * 255 * 32 < 2^31`.
  *
  * A prepared group takes 80 bytes: 32 numbers of 16 bits, the scale (float32), and the sums of the first and of the last
  * 16 numbers (i32).

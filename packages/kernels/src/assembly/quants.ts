@@ -5,8 +5,8 @@ import { I8, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./storages";
  * Panels of quantised weights. Inputs come in groups of 32; in a group, 16-bit lanes hold pairs: lane `2r + j` belongs to
  * row `r` (or `r + 4`) and an input of parity `j`, so that one multiply-add of pairs serves four rows.
  *
- * - 8 bits: per pair of inputs 16 bytes; the lower byte of lane `2r + j` is row `r` plus 128, the upper one row `r + 4`, signed:
- *   a mask and a shift make two vectors of them.
+ * - 8 bits: per pair of inputs 16 bytes; the lower byte of lane `2r + j` is row `r` plus 128, the upper one row `r + 4`,
+ *   signed: a mask and a shift make two vectors of them.
  * - 4 bits: per two pairs A and B 16 bytes; the nibbles of lane `2r + j` are, from the lowest: (row r, A), (row r + 4, A),
  *   (row r, B), (row r + 4, B).
  * - 6 bits: as 4 bits, then per two such vectors 16 bytes with the upper two bits: the eight fields of a lane are those
