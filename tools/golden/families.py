@@ -73,6 +73,15 @@ LATENT = GROUPED | dict(
 )
 
 YARN = dict(rope_type="yarn", factor=4.0, mscale=0.7, mscale_all_dim=0.7, beta_fast=32, beta_slow=1, original_max_position_embeddings=64)
+EXPERTS = dict(
+    first_k_dense_replace=1,
+    moe_intermediate_size=16,
+    n_routed_experts=8,
+    n_shared_experts=2,
+    num_experts_per_tok=3,
+    n_group=4,
+    topk_group=2,
+)
 LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
 
 
@@ -146,6 +155,11 @@ FAMILIES = {
     # Frequencies 0 kept, 1 halfway, 2 and 3 divided; mscale_all_dim on the softmax scale.
     "deepseek-v3-yarn": Family(DeepseekV3Config(**LATENT | dict(rope_scaling=YARN)), ablation=dict(rope_scaling=None)),
     "deepseek-v2": Family(DeepseekV2Config(**LATENT | dict(attention_bias=True, q_lora_rank=24, mlp_bias=True, n_group=1, topk_group=1, num_experts_per_tok=1))),
+    "deepseek-v3-experts": Family(DeepseekV3Config(**LATENT | EXPERTS), ablation=dict(topk_group=3)),
+    "deepseek-v2-experts": Family(
+        DeepseekV2Config(**LATENT | EXPERTS | dict(topk_method="group_limited_greedy", routed_scaling_factor=2.0, n_shared_experts=1)),
+        ablation=dict(topk_method="greedy"),
+    ),
     # rms_norm_eps is large so that a latent norm which uses it, in place of the constant 1e-6, is found out.
     "deepseek-v3-bias": Family(
         DeepseekV3Config(**LATENT | dict(attention_bias=True, qk_nope_head_dim=12, v_head_dim=10, rms_norm_eps=1e-2)),
@@ -170,6 +184,9 @@ def randomise(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         parameter.copy_(random_weight(name, parameter, generator))
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_(0.2 * torch.rand(buffer.shape, generator=generator))
 
 
 def token_ids(length, seed):

@@ -1,3 +1,5 @@
+import type { Routing } from "./routing";
+
 /**
  * The one seam between mathematics and hardware.
  *
@@ -87,7 +89,7 @@ export interface Device {
   /** Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). See `LatentAttention`. */
   latentAttention(input: LatentAttention): Tensor;
 
-  /** Sparse feed-forward of Mixtral (arXiv 2401.04088). See `MixtureOfExperts`. */
+  /** Sparse feed-forward of Mixtral (arXiv 2401.04088) or, with `routing`, of DeepSeek. See `MixtureOfExperts`. */
   mixtureOfExperts(input: MixtureOfExperts): Tensor;
 
   /** Index of the largest entry of every row, the first among equals. `[rows, 1]`. */
@@ -246,6 +248,8 @@ export interface MixtureOfExperts {
   readonly experts: readonly Expert[];
   readonly topK: number;
   readonly activation: Activation;
+  /** Other ways to choose and weigh than Mixtral's. */
+  readonly routing?: Routing | undefined;
 }
 
 /** Weights `gate [ff, hidden]`, `up [ff, hidden]`, `down [hidden, ff]`. */

@@ -1,9 +1,6 @@
-import type { Activation, Device, Expert, Tensor, Weight } from "@transmla/kernels";
-import type {
-  ExpertsFeedForwardConfig,
-  FeedForwardConfig,
-  GatedFeedForwardConfig,
-} from "./config/model-config";
+import type { Activation, Device, Expert, Routing, Tensor, Weight } from "@transmla/kernels";
+import type { ExpertsFeedForwardConfig, FeedForwardConfig } from "./config/model-config";
+import { CHOICE_BIAS, expertNames } from "./tensors";
 import { project, type Projection, type WeightLoader } from "./weights";
 
 /** The feed-forward of a decoder layer: `[tokens, hidden]` (normalised) → `[tokens, hidden]`. */
@@ -18,13 +15,13 @@ export function loadFeedForward(
   prefix: string,
 ): Promise<FeedForward> {
   return config.kind === "gated"
-    ? loadGated(loader, config, `${prefix}mlp.`)
-    : loadExperts(loader, config, `${prefix}block_sparse_moe.`);
+    ? gatedFeedForward(loader, config.activation, `${prefix}mlp.`)
+    : loadExperts(loader, config, prefix);
 }
 
-async function loadGated(
+async function gatedFeedForward(
   loader: WeightLoader,
-  { activation }: GatedFeedForwardConfig,
+  activation: Activation,
   prefix: string,
 ): Promise<FeedForward> {
   return new GatedFeedForward(
@@ -59,32 +56,41 @@ async function loadExperts(
   config: ExpertsFeedForwardConfig,
   prefix: string,
 ): Promise<FeedForward> {
-  const router = await loader.matrix(`${prefix}gate.weight`);
+  const { deepseek, activation } = config;
+  const names = expertNames(deepseek !== undefined);
+  const block = `${prefix}${names.block}.`;
+  const router = await loader.matrix(`${block}gate.weight`);
   const experts: Expert[] = [];
   for (let expert = 0; expert < config.experts; expert++) {
-    const at = `${prefix}experts.${expert}.`;
+    const at = `${block}experts.${expert}.`;
     experts.push({
-      gate: await loader.matrix(`${at}w1.weight`),
-      up: await loader.matrix(`${at}w3.weight`),
-      down: await loader.matrix(`${at}w2.weight`),
+      gate: await loader.matrix(`${at}${names.gate}.weight`),
+      up: await loader.matrix(`${at}${names.up}.weight`),
+      down: await loader.matrix(`${at}${names.down}.weight`),
     });
   }
-  return new ExpertsFeedForward(loader.device, config, router, experts);
+  const bias = deepseek?.choiceBias ? await loader.numbers(`${block}${CHOICE_BIAS}`) : undefined;
+  const routing = deepseek && { ...deepseek.routing, bias };
+  const routed = new ExpertsFeedForward(loader.device, config, router, experts, routing);
+  if (!deepseek?.sharedSize) return routed;
+  const shared = await gatedFeedForward(loader, activation, `${block}shared_experts.`);
+  return { forward: (x) => loader.device.add(routed.forward(x), shared.forward(x)) };
 }
 
-/** Mixtral's sparse mixture of gated feed-forwards (arXiv 2401.04088). */
+/** A sparse mixture of gated feed-forwards: Mixtral's (arXiv 2401.04088), or DeepSeek's by its routing. */
 class ExpertsFeedForward implements FeedForward {
   constructor(
     private readonly device: Device,
     private readonly config: ExpertsFeedForwardConfig,
     private readonly router: Weight,
     private readonly experts: readonly Expert[],
+    private readonly routing: Routing | undefined,
   ) {}
 
   forward(x: Tensor): Tensor {
-    const { device, experts } = this;
+    const { device, experts, routing } = this;
     const { topK, activation } = this.config;
     const routerLogits = device.linear(x, this.router);
-    return device.mixtureOfExperts({ x, routerLogits, experts, topK, activation });
+    return device.mixtureOfExperts({ x, routerLogits, experts, topK, activation, routing });
   }
 }

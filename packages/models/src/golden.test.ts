@@ -25,6 +25,8 @@ const families = [
   "deepseek-v3-half-split",
   "deepseek-v3-yarn",
   "deepseek-v2",
+  "deepseek-v3-experts",
+  "deepseek-v2-experts",
   "qwen3",
   "qwen3-window",
   "smollm3",

@@ -7,6 +7,7 @@ export {
   cacheNumbersPerToken,
   kvCacheNumbersPerToken,
   type AttentionConfig,
+  type DeepseekExperts,
   type ExpertsFeedForwardConfig,
   type FeedForwardConfig,
   type GatedFeedForwardConfig,

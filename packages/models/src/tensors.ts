@@ -103,20 +103,33 @@ function feedForwardTensors(
       ...(feedForward.bias ? [{ name: `${prefix}mlp.${name}.bias`, shape: [shape[0]] }] : []),
     ]);
   }
-  const experts = Array.from({ length: feedForward.experts }, (_, expert) => {
-    const at = `${prefix}block_sparse_moe.experts.${expert}.`;
-    return [
-      { name: `${at}w1.weight`, shape: [inner, hiddenSize] },
-      { name: `${at}w3.weight`, shape: [inner, hiddenSize] },
-      { name: `${at}w2.weight`, shape: [hiddenSize, inner] },
-    ];
-  });
-  const router = {
-    name: `${prefix}block_sparse_moe.gate.weight`,
-    shape: [feedForward.experts, hiddenSize],
-  };
-  return [router, ...experts.flat()];
+  const { deepseek, experts } = feedForward;
+  const names = expertNames(deepseek !== undefined);
+  const gated = (at: string, size: number): TensorSpec[] => [
+    { name: `${at}${names.gate}.weight`, shape: [size, hiddenSize] },
+    { name: `${at}${names.up}.weight`, shape: [size, hiddenSize] },
+    { name: `${at}${names.down}.weight`, shape: [hiddenSize, size] },
+  ];
+  const block = `${prefix}${names.block}.`;
+  const { choiceBias = false, sharedSize = 0 } = deepseek ?? {};
+  return [
+    { name: `${block}gate.weight`, shape: [experts, hiddenSize] },
+    ...(choiceBias ? [{ name: `${block}${CHOICE_BIAS}`, shape: [experts] }] : []),
+    ...Array.from({ length: experts }, (_, expert) =>
+      gated(`${block}experts.${expert}.`, inner),
+    ).flat(),
+    ...(sharedSize > 0 ? gated(`${block}shared_experts.`, sharedSize) : []),
+  ];
 }
+
+/** DeepSeek's bias for the choice of experts. */
+export const CHOICE_BIAS = "gate.e_score_correction_bias";
+
+/** What the parts of a mixture of experts are called, in DeepSeek's and in Mixtral's checkpoints. */
+export const expertNames = (deepseek: boolean) =>
+  deepseek
+    ? { block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj" }
+    : { block: "block_sparse_moe", gate: "w1", up: "w3", down: "w2" };
 
 /**
  * Compares a checkpoint's headers with what the config asks for, before any weight is read.

@@ -68,6 +68,11 @@ export class WeightLoader {
     return vector;
   }
 
+  /** A vector's numbers, for decisions that are made on the host. */
+  numbers(name: string): Promise<Float32Array> {
+    return this.checkpoint.read(name, { as: "f32", ...this.abort() });
+  }
+
   /** A projection with the bias beside it, if the checkpoint has one. */
   async projection(name: string): Promise<Projection> {
     const weight = await this.matrix(`${name}.weight`);

@@ -1,6 +1,7 @@
 import { test } from "vitest";
 import type { Activation, AttentionWay, Device, Expert, WeightStorage } from "../device";
 import { ropeTable } from "../rope-table";
+import type { Routing } from "../routing";
 import { expectClose, expectCode, tensorOf, weightOf, type Subject } from "./expectations";
 
 const ids = (...values: number[]) => Int32Array.from(values);
@@ -202,12 +203,24 @@ export function errorTests(subject: Subject): void {
       topK: 2,
       activation: "silu" as Activation,
     };
-    const refused = (code: Parameters<typeof expectCode>[0], change: Partial<typeof valid>) =>
-      expectCode(code, () => device.mixtureOfExperts({ ...valid, ...change }));
+    const routing: Routing = {
+      scores: "sigmoid",
+      groups: 2,
+      topGroups: 2,
+      bestOfGroup: 1,
+      normalise: true,
+      scale: 1,
+    };
+    const refused = (
+      code: Parameters<typeof expectCode>[0],
+      change: Partial<typeof valid & { routing: Routing }>,
+    ) => expectCode(code, () => device.mixtureOfExperts({ ...valid, ...change }));
 
     device.mixtureOfExperts(valid);
+    device.mixtureOfExperts({ ...valid, routing });
     refused("InvalidArgument", { topK: 0 });
     refused("InvalidArgument", { topK: 3 });
+    refused("InvalidArgument", { routing: { ...routing, groups: 3 } });
     refused("InvalidArgument", { experts: [] });
     refused("InvalidArgument", { activation: "tanh" as Activation });
     refused("ShapeMismatch", { routerLogits: zeros(device, 2, 3) });

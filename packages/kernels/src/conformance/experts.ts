@@ -37,6 +37,41 @@ export function expertTests(subject: Subject): void {
     await expectClose(subject, y, [3, 1], expected);
   });
 
+  test("scores, groups and shares of another routing", async () => {
+    const { device } = subject;
+    const experts: Expert[] = [1, 2, 3, 4].map((factor) => ({
+      gate: weightOf(device, [[1]]),
+      up: weightOf(device, [[1]]),
+      down: weightOf(device, [[factor]]),
+    }));
+    const logit = (p: number) => Math.log(p / (1 - p));
+    const y = device.mixtureOfExperts({
+      x: tensorOf(device, [[1], [2]]),
+      routerLogits: tensorOf(device, [
+        [0.9, 0.1, 0.6, 0.5].map(logit),
+        [0.2, 0.8, 0.9, 0.3].map(logit),
+      ]),
+      experts,
+      topK: 2,
+      activation: "silu",
+      routing: {
+        scores: "sigmoid",
+        bias: Float32Array.of(0, 0, 0, 0.3),
+        groups: 2,
+        topGroups: 1,
+        bestOfGroup: 2,
+        normalise: true,
+        scale: 1.1,
+      },
+    });
+    // Both tokens take the second group (1.4 against 1.0; 1.5 against 1.0), weighed by the scores without the bias.
+    const expected = [
+      (0.6 * 3 + 0.5 * 4) * silu(1),
+      ((1.1 * (0.9 * 3 + 0.3 * 4)) / 1.2) * silu(2) * 2,
+    ];
+    await expectClose(subject, y, [2, 1], expected);
+  });
+
   for (const [tokens, hidden, ff, count, topK, activation] of [
     [1, 5, 3, 1, 1, "silu"],
     [1, 16, 24, 4, 2, "gelu-tanh"],

@@ -1,4 +1,5 @@
 import type { MixtureOfExperts } from "../device";
+import { routeExperts, type ExpertShare } from "../routing";
 import type { Pointer } from "./kernels";
 import { multiply } from "./multiply";
 import type { Panels } from "./packed-weight";
@@ -20,7 +21,7 @@ export interface ExpertPanels {
 /** Writes `[tokens, hidden]` to `to`: tokens are grouped by expert, so every chosen expert is read once. */
 export function mixtureOfExperts(
   runtime: Runtime,
-  { x: { shape }, topK, activation }: MixtureOfExperts,
+  { x: { shape }, topK, activation, routing }: MixtureOfExperts,
   ff: number,
   pointers: { readonly x: Pointer; readonly routerLogits: Pointer },
   experts: readonly ExpertPanels[],
@@ -29,7 +30,9 @@ export function mixtureOfExperts(
   const { memory } = runtime;
   const [tokens, hidden] = shape;
   const logits = memory.view(pointers.routerLogits, tokens * experts.length);
-  const assignments = assign(logits, tokens, experts.length, topK);
+  const assignments = assign(logits, tokens, experts.length, (row) =>
+    routing ? routeExperts(row, topK, routing) : largestLogits(row, topK),
+  );
   memory.view(to, tokens * hidden).fill(0);
   memory.temporarily((allocate) => {
     const most = Math.max(...assignments.map((list) => list.length));
@@ -63,17 +66,22 @@ function assign(
   logits: Float32Array,
   tokens: number,
   experts: number,
-  topK: number,
+  route: (logits: Float32Array) => readonly ExpertShare[],
 ): readonly Assignment[][] {
   const assignments: Assignment[][] = Array.from({ length: experts }, () => []);
   for (let token = 0; token < tokens; token++) {
     const row = logits.subarray(token * experts, (token + 1) * experts);
-    const chosen = largest(row, topK);
-    const weights = chosen.map((e) => Math.exp(row[e]! - row[chosen[0]!]!));
-    const sum = weights.reduce((total, weight) => total + weight, 0);
-    chosen.forEach((e, i) => assignments[e]!.push({ token, share: weights[i]! / sum }));
+    for (const { index, share } of route(row)) assignments[index]!.push({ token, share });
   }
   return assignments;
+}
+
+/** Mixtral's choice: the largest logits and the softmax over them. */
+function largestLogits(row: Float32Array, topK: number): ExpertShare[] {
+  const chosen = largest(row, topK);
+  const weights = chosen.map((e) => Math.exp(row[e]! - row[chosen[0]!]!));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return chosen.map((index, i) => ({ index, share: weights[i]! / sum }));
 }
 
 /** Indices of the `count` largest entries in descending order; of equals the first. */

@@ -1,4 +1,5 @@
 import type { Activation, MixtureOfExperts } from "../device";
+import { routeExperts } from "../routing";
 import { softmax } from "./softmax";
 
 /** `silu(x) = x sigmoid(x)`; `gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`. */
@@ -34,7 +35,7 @@ export interface ExpertData {
 }
 
 export function mixtureOfExperts(
-  { x: { shape }, topK, activation }: MixtureOfExperts,
+  { x: { shape }, topK, activation, routing }: MixtureOfExperts,
   ff: number,
   x: Float32Array,
   routerLogits: Float32Array,
@@ -45,7 +46,8 @@ export function mixtureOfExperts(
   for (let t = 0; t < tokens; t++) {
     const row = x.subarray(t * hidden, (t + 1) * hidden);
     const logits = routerLogits.subarray(t * experts.length, (t + 1) * experts.length);
-    for (const { index, share } of route(logits, topK)) {
+    const shares = routing ? routeExperts(logits, topK, routing) : route(logits, topK);
+    for (const { index, share } of shares) {
       const expert = experts[index]!;
       const gate = matmul(row, expert.gate, 1, ff, hidden);
       const up = matmul(row, expert.up, 1, ff, hidden);

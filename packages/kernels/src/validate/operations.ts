@@ -10,6 +10,7 @@ import type {
   WeightStorage,
 } from "../device";
 import { cacheStorageOf, cacheStorages, WIDEST_CONVERTED_ROW } from "../cache-storage";
+import { checkRouting } from "../routing";
 import { rowBytes } from "../storage";
 import {
   ensure,
@@ -155,7 +156,7 @@ export function checkReadPages(pool: PagePool, slots: Int32Array): void {
 
 /** For `Device.mixtureOfExperts`: returns the width of the experts' inner layer. Throws `ShapeMismatch`, `InvalidArgument`. */
 export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
-  const { x, routerLogits, experts, topK, activation } = input;
+  const { x, routerLogits, experts, topK, activation, routing } = input;
   const [tokens, hidden] = x.shape;
   ensureActivation(activation);
   ensureCount("experts.length", experts.length);
@@ -167,6 +168,7 @@ export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
     () => `topK is ${topK}, but there are ${experts.length} experts.`,
     { topK, experts: experts.length },
   );
+  if (routing) checkRouting(routing, experts.length, topK);
   const ff = experts[0]!.gate.shape[0];
   ensureSize("columns of experts[0].gate", experts[0]!.gate.shape[1], hidden);
   experts.forEach((expert, e) => {

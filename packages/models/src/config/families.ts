@@ -1,5 +1,6 @@
 import type { Activation } from "@transmla/kernels";
 import type { DeepseekFamily } from "../deepseek/config";
+import { deepseekV2Routing, deepseekV3Routing } from "../deepseek/experts";
 import type { Fields } from "./fields";
 
 /** How a family of models differs from the plain decoder: its row in the table below, and nothing anywhere else. */
@@ -58,6 +59,8 @@ const deepseekV3: Family = {
   deepseek: {
     interleaved: (fields) => fields.boolean("rope_interleave", true),
     denseLayers: 3,
+    routing: deepseekV3Routing,
+    choiceBias: true,
   },
   defaults: { maxPositions: 4096 },
 };
@@ -103,7 +106,12 @@ export const families: Readonly<Record<string, Family>> = {
   deepseek_v2: {
     ...deepseekV3,
     feedForwardBias: llama.feedForwardBias,
-    deepseek: { interleaved: () => true, denseLayers: 0 },
+    deepseek: {
+      interleaved: () => true,
+      denseLayers: 0,
+      routing: deepseekV2Routing,
+      choiceBias: false,
+    },
     defaults: { maxPositions: 2048 },
   },
   smollm3: {

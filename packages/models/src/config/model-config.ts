@@ -1,4 +1,4 @@
-import type { Activation } from "@transmla/kernels";
+import type { Activation, Routing } from "@transmla/kernels";
 
 /** Everything the forward pass needs to know about a model, checked; the weights are described by `modelTensors`. */
 export interface ModelConfig {
@@ -86,6 +86,17 @@ export interface ExpertsFeedForwardConfig {
   readonly activation: Activation;
   readonly experts: number;
   readonly topK: number;
+  /** Present in models of DeepSeek, absent in Mixtral. */
+  readonly deepseek?: DeepseekExperts | undefined;
+}
+
+/** What DeepSeek's mixture of experts has beyond Mixtral's. */
+export interface DeepseekExperts {
+  readonly routing: Omit<Routing, "bias">;
+  /** Whether the checkpoint has a bias for the choice of experts. */
+  readonly choiceBias: boolean;
+  /** Inner width of the feed-forward that every token passes beside its experts; 0 where there is none. */
+  readonly sharedSize: number;
 }
 
 /** Numbers one layer caches per token: `2 * kvHeads * headDim` for GQA, `kvLoraRank + ropeDim` for MLA. */

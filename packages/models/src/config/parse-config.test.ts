@@ -26,6 +26,18 @@ const deepseek = {
   attention_bias: true,
 };
 
+/** The last layer of three with eight experts in four groups. */
+const sparse = {
+  first_k_dense_replace: 2,
+  moe_intermediate_size: 16,
+  n_routed_experts: 8,
+  n_shared_experts: 2,
+  num_experts_per_tok: 3,
+  n_group: 4,
+  topk_group: 2,
+};
+const sparseV2 = { ...sparse, model_type: "deepseek_v2" };
+
 const native = {
   ...llama,
   model_type: "transmla",
@@ -174,9 +186,44 @@ describe("parseConfig", () => {
     });
   });
 
+  it("reads the experts of a DeepSeek config", () => {
+    const dense = { kind: "gated", intermediateSize: 128 };
+    const experts = { kind: "experts", intermediateSize: 16, experts: 8, topK: 3 };
+    const v3 = { ...deepseek, ...sparse };
+    expect(parse(v3).layers.map(({ feedForward }) => feedForward)).toMatchObject([
+      dense,
+      dense,
+      {
+        ...experts,
+        deepseek: {
+          routing: { scores: "sigmoid", groups: 4, topGroups: 2, bestOfGroup: 2, scale: 2.5 },
+          choiceBias: true,
+          sharedSize: 32,
+        },
+      },
+    ]);
+    // Groups count only where the method says so.
+    const greedy = parse({ ...v3, ...sparseV2, n_shared_experts: null }).layers[2].feedForward;
+    expect(greedy).toMatchObject({
+      ...experts,
+      deepseek: { routing: { scores: "softmax", groups: 1 }, choiceBias: false, sharedSize: 0 },
+    });
+    const grouped = { ...v3, ...sparseV2, topk_method: "group_limited_greedy" };
+    expect(parse(grouped).layers[2].feedForward).toMatchObject({
+      deepseek: { routing: { groups: 4, topGroups: 2, bestOfGroup: 1 } },
+    });
+  });
+
   it.each([
-    [{ first_k_dense_replace: 2 }, "UnsupportedModel", "first_k_dense_replace"],
-    [{ model_type: "deepseek_v2", first_k_dense_replace: null }, "UnsupportedModel", "experts"],
+    [{ first_k_dense_replace: 2 }, "InvalidConfig", "moe_intermediate_size"],
+    [{ ...sparse, n_group: 3 }, "InvalidConfig", "n_group"],
+    [{ ...sparse, n_group: 8, topk_group: 4 }, "InvalidConfig", "n_group"],
+    [{ ...sparse, topk_group: 5 }, "InvalidConfig", "topk_group"],
+    [{ ...sparse, num_experts_per_tok: 5 }, "InvalidConfig", "num_experts_per_tok"],
+    [{ ...sparse, moe_layer_freq: 2 }, "UnsupportedModel", "moe_layer_freq"],
+    [{ ...sparseV2, topk_method: "noaux_tc" }, "UnsupportedModel", "topk_method"],
+    [{ ...sparseV2, norm_topk_prob: true }, "UnsupportedModel", "norm_topk_prob"],
+    [{ ...sparseV2, mlp_bias: true }, "UnsupportedModel", "mlp_bias"],
     [{ rope_scaling: { rope_type: "yarn", factor: 40 } }, "UnsupportedModel", "yarn"],
     [{ qk_rope_head_dim: 3 }, "InvalidConfig", "qk_rope_head_dim"],
     [{ kv_lora_rank: null }, "InvalidConfig", "kv_lora_rank"],

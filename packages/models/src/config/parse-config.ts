@@ -1,5 +1,6 @@
 import type { JsonObject } from "@transmla/tensor-io";
 import { deepseekAttention } from "../deepseek/config";
+import { deepseekFeedForwards } from "../deepseek/experts";
 import { ModelsError } from "../errors";
 import { activations, families, type Family } from "./families";
 import { Fields } from "./fields";
@@ -32,6 +33,10 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
   const layers = fields.size("num_hidden_layers");
   const attention = attentionLayers(fields, family, { native, hiddenSize, layers });
   const feedForward = feedForwardConfig(fields, family);
+  const feedForwards =
+    family.deepseek && feedForward.kind === "gated"
+      ? deepseekFeedForwards(fields, layers, family.deepseek, feedForward)
+      : attention.map(() => feedForward);
   return {
     family: familyName,
     vocabSize: fields.size("vocab_size"),
@@ -39,7 +44,7 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
     maxPositions: fields.size("max_position_embeddings", family.defaults.maxPositions),
     normEpsilon: normEpsilonOf(fields),
     tiedEmbeddings: fields.boolean("tie_word_embeddings", false),
-    layers: attention.map((layer) => ({ attention: layer, feedForward })),
+    layers: attention.map((layer, i) => ({ attention: layer, feedForward: feedForwards[i] })),
     bosTokenId: fields.tokenIds("bos_token_id")[0],
     eosTokenIds: fields.tokenIds("eos_token_id"),
   };
@@ -52,7 +57,7 @@ function attentionLayers(
 ): AttentionConfig[] {
   const { native, hiddenSize, layers } = sizes;
   if (family.deepseek) {
-    const latent = deepseekAttention(fields, layers, family.deepseek);
+    const latent = deepseekAttention(fields, family.deepseek);
     return Array.from({ length: layers }, () => latent);
   }
   const grouped = groupedAttention(fields, family, hiddenSize);

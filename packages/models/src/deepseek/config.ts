@@ -1,7 +1,6 @@
 import type { Fields } from "../config/fields";
-import type { LatentAttentionConfig } from "../config/model-config";
+import type { DeepseekExperts, LatentAttentionConfig } from "../config/model-config";
 import { configuredFrequencies, yarnMagnitude } from "../config/rope";
-import { ModelsError } from "../errors";
 
 /** How a family that has latent attention from the start differs from DeepSeek-V3; part of its row in the table of families. */
 export interface DeepseekFamily {
@@ -9,6 +8,10 @@ export interface DeepseekFamily {
   readonly interleaved: (fields: Fields) => boolean;
   /** Layers without experts at the start, where the config does not say. */
   readonly denseLayers: number;
+  /** How tokens choose experts. */
+  readonly routing: (fields: Fields) => DeepseekExperts["routing"];
+  /** Whether experts have a bias for the choice. */
+  readonly choiceBias: boolean;
 }
 
 /** Epsilon of the norms inside the attention: the models fix it, whatever `rms_norm_eps` says. */
@@ -17,14 +20,12 @@ export const LATENT_NORM_EPSILON = 1e-6;
 /**
  * The attention of all layers of a config in the DeepSeek layout (arXiv 2405.04434, 2412.19437).
  *
- * @throws ModelsError `InvalidConfig`; `UnsupportedModel` for experts
+ * @throws ModelsError `InvalidConfig`, `UnsupportedModel`
  */
 export function deepseekAttention(
   fields: Fields,
-  layers: number,
-  { denseLayers, interleaved }: DeepseekFamily,
+  { interleaved }: DeepseekFamily,
 ): LatentAttentionConfig {
-  refuseExperts(fields, layers, denseLayers);
   // Checked here, so that a config is refused before its weights are opened.
   interleaved(fields);
   const heads = fields.size("num_attention_heads");
@@ -62,15 +63,4 @@ function yarnScale(fields: Fields): number {
   const scaling = fields.optionalObject("rope_scaling");
   if (!scaling?.has("mscale_all_dim")) return 1;
   return yarnMagnitude(scaling.positive("factor"), scaling.positive("mscale_all_dim")) ** 2;
-}
-
-function refuseExperts(fields: Fields, layers: number, denseLayers: number): void {
-  const dense = fields.count("first_k_dense_replace", denseLayers);
-  if (dense >= layers) return;
-  throw new ModelsError(
-    "UnsupportedModel",
-    `${fields.path}: layers from ${dense} on (first_k_dense_replace) are DeepSeek's mixture of experts, which this version cannot ` +
-      `compute; only models whose ${layers} layers are all dense are read.`,
-    { field: "first_k_dense_replace", value: dense },
-  );
 }
