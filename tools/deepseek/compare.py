@@ -6,7 +6,7 @@
     .venv/bin/python tools/deepseek/compare.py ./sample-stock ours.safetensors
     .venv/bin/python tools/deepseek/compare.py ./folder --golden    # writes ./folder/golden.safetensors
 
-The folder is loaded without custom code (trust_remote_code stays off), in float32 with eager attention. Any weight that the stock class
+The folder is loaded without custom code (trust_remote_code stays off), in float32 unless told otherwise, with eager attention. Any weight that the stock class
 would make up or leave out fails the comparison. Exit status 1 if the largest difference exceeds 1e-3 of the largest logit.
 """
 
@@ -32,7 +32,7 @@ def load(folder, dtype=torch.float32):
 
 @torch.no_grad()
 def logits(model, ids):
-    return model(ids, use_cache=False).logits
+    return model(ids, use_cache=False).logits.float()
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def cached_logits(model, ids):
         step = model(ids[:, at : at + 1], past_key_values=past, use_cache=True)
         parts.append(step.logits)
         past = step.past_key_values
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1).float()
 
 
 def write_golden(folder):
@@ -54,10 +54,10 @@ def write_golden(folder):
     save_file({"input_ids": ids, "logits": logits(model, ids).contiguous()}, Path(folder) / "golden.safetensors")
 
 
-def compare(folder, ours):
+def compare(folder, ours, dtype):
     ours = load_file(ours)
     ids, mine = ours["input_ids"].long(), ours["logits"]
-    model = load(folder)
+    model = load(folder, dtype)
     print(f"{type(model).__module__}.{type(model).__name__}; transformers {transformers.__version__}, torch {torch.__version__}, Python {platform.python_version()}")
     worst = 0.0
     for name, stock in [("one pass", logits(model, ids)), ("from its cache", cached_logits(model, ids))]:
@@ -73,12 +73,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("ours", nargs="?", help="written by logits.mjs")
+    parser.add_argument("--dtype", default="float32", help="in which the stock class computes; the limit is meant for float32")
     parser.add_argument("--golden", action="store_true", help="write golden.safetensors into the folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.golden:
         write_golden(arguments.folder)
-    elif compare(arguments.folder, arguments.ours) > LIMIT:
+    elif compare(arguments.folder, arguments.ours, getattr(torch, arguments.dtype)) > LIMIT:
         raise SystemExit(1)
 
 
