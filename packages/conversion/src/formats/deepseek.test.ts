@@ -2,8 +2,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { matrix, multiply, type Matrix } from "@transmla/low-rank";
 import { referenceDevice } from "@transmla/kernels";
-import { loadModel, openModel, type ModelFiles } from "@transmla/models";
-import { bytesSource, memoryFolder, openSafetensors, type ModelFolder } from "@transmla/tensor-io";
+import { loadModel, openModel, parseConfig, type ModelFiles } from "@transmla/models";
+import {
+  bytesSource,
+  memoryFolder,
+  openSafetensors,
+  parseStrictJson,
+  type JsonObject,
+  type ModelFolder,
+} from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "../convert";
 import type { ConversionOptions } from "../options";
@@ -213,6 +220,24 @@ describe("deepseek format", () => {
         message: expect.stringContaining(named),
       }),
     );
+  });
+
+  it("refuses YaRN where the stock class would scale the softmax and the original does not", async () => {
+    const files = await openModel(golden("llama"));
+    const yarn = {
+      rope_type: "yarn",
+      factor: 2,
+      mscale: 1,
+      mscale_all_dim: 1,
+      original_max_position_embeddings: 64,
+    };
+    const scaling = parseStrictJson(JSON.stringify(yarn)) as JsonObject;
+    const configJson = new Map(files.configJson).set("rope_scaling", scaling);
+    const changed = { ...files, configJson, config: parseConfig(configJson) };
+    const plan = (format: "native" | "deepseek") => () =>
+      planConversion(changed, { method: "output-aware", format, keep: 0.5 });
+    expect(plan("native")).not.toThrow();
+    expect(plan("deepseek")).toThrow(expect.objectContaining({ code: "UnsupportedFormat" }));
   });
 
   it("refuses sizes that leave no latent or no ladder", async () => {
