@@ -138,10 +138,10 @@ describe("wrong usage", () => {
 
 describe("failures", () => {
   it("tells a package's error by its code, exit 1", async () => {
-    const { code, result, stderr } = await transmlaJson(["inspect", "no/such"]);
+    const { code, result, stderr } = await transmlaJson(["inspect", "./no/such"]);
     expect(code).toBe(1);
     expect(result).toMatchObject({
-      error: { code: "ModelNotFound", context: { path: "no/such" } },
+      error: { code: "ModelNotFound", context: { path: "./no/such" } },
     });
     expect(stderr).toMatch(/^error: no\/such .*\[ModelNotFound\]\n$/);
   });
