@@ -75,16 +75,17 @@ export function tokenizerOf({ files }: LocatedModel): Promise<Tokenizer> {
   return loadTokenizer(files.origin);
 }
 
-/** Puts the weights on a device, with progress. */
+/** Puts the weights on a device that has room for them and for a cache of `cacheTokens` tokens, with progress. */
 export function load(
   { name, files }: LocatedModel,
   device: Device,
   { terminal, signal, storage }: CommandContext,
+  cacheTokens: number,
 ): Promise<Model> {
   const label = `loading ${shortName(name)}`;
   terminal.working(label);
   const onProgress = terminal.progressOf(label);
-  return loadModel(files, device, { ...storage, onProgress, signal });
+  return loadModel(files, device, { ...storage, cacheTokens, onProgress, signal });
 }
 
 /** The last part of a path, for lines that have no room for all of it. */

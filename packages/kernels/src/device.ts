@@ -29,6 +29,12 @@ export interface Device {
   /** Reserves the memory of one plane of a cache: `pages` pages of `pageTokens` rows of `width` numbers. Throws `OutOfMemory`. */
   pagePool(layout: PageLayout): PagePool;
 
+  /**
+   * Says before anything is read or allocated whether all of `needs` fits beside what the device holds. Throws
+   * `OutOfMemory`, naming needed and available bytes. A device that cannot know its room refuses only when it allocates.
+   */
+  checkRoom(needs: MemoryNeeds): void;
+
   /** Copies the numbers of a tensor to the host, after everything enqueued before it. */
   read(tensor: Tensor): Promise<Float32Array>;
 
@@ -94,6 +100,13 @@ export interface Device {
 
   /** Index of the largest entry of every row, the first among equals. `[rows, 1]`. */
   argmax(x: Tensor): Tensor;
+}
+
+/** What somebody is about to put on a device. */
+export interface MemoryNeeds {
+  readonly weights?: readonly Pick<Weight, "shape" | "storage">[] | undefined;
+  readonly tensors?: readonly Shape[] | undefined;
+  readonly pools?: readonly PageLayout[] | undefined;
 }
 
 /** `[rows, columns]`. Everything on a device is a matrix in row-major order; heads lie side by side in a row. */

@@ -4,6 +4,7 @@ export { KernelsError, type KernelsErrorCode } from "./errors";
 export { ropeTable } from "./rope-table";
 export { referenceDevice } from "./reference/reference-device";
 export { cpuDevice } from "./cpu/cpu-device";
+export { cpuMemoryBytes } from "./cpu/memory-needs";
 export type { CpuDevice, CpuDeviceOptions } from "./cpu/cpu-options";
 /** Checks, handles and scopes for those who write a device of their own. */
 export * as deviceKit from "./device-kit";

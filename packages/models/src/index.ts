@@ -41,6 +41,7 @@ export {
   type SafetensorsWeights,
 } from "./export/safetensors";
 export { loadModel, type LoadOptions } from "./load";
+export { memoryNeeds } from "./memory-needs";
 export { Model, type ModelParts } from "./model";
 export { openModel, type ModelFiles } from "./open-model";
 export { Rotations } from "./rotations";

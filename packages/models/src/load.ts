@@ -1,5 +1,6 @@
 import type { CacheStorage, Device } from "@transmla/kernels";
 import { loadDecoderLayer, type DecoderLayer } from "./decoder-layer";
+import { memoryNeeds } from "./memory-needs";
 import { Model } from "./model";
 import type { ModelFiles } from "./open-model";
 import { WeightLoader, type WeightPrecision } from "./weights";
@@ -12,19 +13,23 @@ export interface LoadOptions {
   readonly weights?: WeightPrecision | undefined;
   /** How caches of the model keep their numbers (default `f32`). */
   readonly cacheStorage?: CacheStorage | undefined;
+  /** Tokens for which a cache will be made: room for them is asked for together with the weights' (default 0). */
+  readonly cacheTokens?: number | undefined;
 }
 
 /**
  * Loads a model onto a device, tensor by tensor. The files stay open and belong to the caller.
  *
- * @throws KernelsError `OutOfMemory`; TensorIoError for unreadable files
+ * @throws KernelsError `OutOfMemory`, before any weight is read where the device knows its room; TensorIoError for unreadable files
  */
 export async function loadModel(
   files: ModelFiles,
   device: Device,
-  { onProgress, signal, weights, cacheStorage }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Model> {
   const { config } = files;
+  const { onProgress, signal, weights, cacheStorage } = options;
+  device.checkRoom(memoryNeeds(files, options));
   const loader = new WeightLoader(device, files.checkpoint, signal, weights);
   try {
     const embedding = await loader.matrix("model.embed_tokens.weight");

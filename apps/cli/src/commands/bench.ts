@@ -43,7 +43,7 @@ export const benchCommand = defineCommand({
       const device = await context.device();
       terminal.working("measuring the machine");
       const machine = await measureLimits(device);
-      const loaded = await load(model, device, context);
+      const loaded = await load(model, device, context, Math.max(...contexts) + decodeTokens);
       const measured = await measureSpeed(loaded, {
         contexts,
         decodeTokens,

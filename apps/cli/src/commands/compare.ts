@@ -31,8 +31,8 @@ export const compareCommand = defineCommand({
         terminal.working("reading the text");
         const tokens = await commonTokens(text, a, b);
         const device = await context.device();
-        const modelA = await load(a, device, context);
-        const modelB = await load(b, device, context);
+        const modelA = await load(a, device, context, window);
+        const modelB = await load(b, device, context, window);
         const result = await divergence(modelA, modelB, tokens, {
           context: window,
           maxTokens,

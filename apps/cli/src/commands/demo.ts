@@ -161,7 +161,7 @@ async function convertAndMeasure(
 async function measure(bench: Bench, label: string, model: LocatedModel): Promise<Measurement> {
   const { context, tokenizer, tokens, size } = bench;
   const { terminal, signal } = context;
-  const loaded = await load(model, await context.device(), context);
+  const loaded = await load(model, await context.device(), context, size.evaluationContext);
   try {
     const result = await perplexity(loaded, tokens, {
       context: size.evaluationContext,

@@ -39,7 +39,7 @@ export const evaluateCommand = defineCommand({
       const text = await textFor("evaluation", file, model, signal);
       terminal.working("reading the text");
       const tokens = tokensOf(text, await tokenizerOf(model), 2);
-      const loaded = await load(model, await context.device(), context);
+      const loaded = await load(model, await context.device(), context, window);
       const result = await perplexity(loaded, tokens, {
         context: window,
         maxTokens,

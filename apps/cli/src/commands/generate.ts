@@ -41,7 +41,11 @@ export const generateCommand = defineCommand({
     withModel(context, name, async (model) => {
       const { terminal, signal } = context;
       const tokenizer = await tokenizerOf(model);
-      const loaded = await load(model, await context.device(), context);
+      const cacheTokens = Math.min(
+        model.files.config.maxPositions,
+        tokenizer.encode(prompt).length + options.maxTokens,
+      );
+      const loaded = await load(model, await context.device(), context, cacheTokens);
       const stream = streamText(loaded, tokenizer, { prompt, ...options, signal });
       terminal.write(terminal.colour.dim(printable(prompt)));
       let generated = "";

@@ -174,6 +174,16 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
     await expectClose(subject, device.add(own, own), [1, 1], [2]);
   });
 
+  test("asking for room takes none, and room for little is there", async () => {
+    const { device } = subject;
+    const weights = [{ shape: [9, 32], storage: "q8_0" }] as const;
+    const pools = [{ pages: 2, pageTokens: 3, width: 5, storage: "i8" }] as const;
+    for (let i = 0; i < 3; i++) device.checkRoom({ weights, tensors: [[3, 4]], pools });
+    device.checkRoom({});
+    const x = tensorOf(device, [[1, 2]]);
+    await expectClose(subject, device.add(x, x), [1, 2], [2, 4]);
+  });
+
   test("more than any machine has is refused, and the device goes on", async () => {
     const { device } = subject;
     expectCode("OutOfMemory", () => device.weight([2 ** 30, 2 ** 20], "bf16"));

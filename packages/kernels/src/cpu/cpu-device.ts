@@ -2,6 +2,7 @@ import type {
   Activation,
   GroupedAttention,
   LatentAttention,
+  MemoryNeeds,
   MixtureOfExperts,
   PageLayout,
   PagePool,
@@ -47,6 +48,7 @@ import { groupedAttention } from "./grouped-attention";
 import type { Call, Pointer } from "./kernels";
 import { latentAttention } from "./latent-attention";
 import { MOST_BYTES } from "./memory";
+import { cpuMemoryBytes } from "./memory-needs";
 import type { SimdBuild } from "./module";
 import { multiply } from "./multiply";
 import { PackedWeight } from "./packed-weight";
@@ -116,6 +118,10 @@ class WasmDevice implements CpuDevice {
     const { pages, pageTokens, width, storage } = pool;
     const bytes = pages * pageTokens * cacheRowBytes(storage, width);
     return this.#pools.add(pool, cachePlane(this.#runtime.memory.allocateZeros(bytes), pool));
+  }
+
+  checkRoom(needs: MemoryNeeds): void {
+    this.#runtime.memory.checkRoom(cpuMemoryBytes(needs));
   }
 
   async read(tensor: Tensor): Promise<Float32Array> {

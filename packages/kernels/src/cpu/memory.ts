@@ -2,8 +2,8 @@ import { KernelsError } from "../errors";
 
 /** Of WebAssembly. */
 const PAGE = 65_536;
-/** Every block starts on a cache line. */
-const ALIGNMENT = 64;
+/** Every block starts on a cache line and takes whole ones. */
+export const ALIGNMENT = 64;
 /** Address 0 means "none", and the module's own constants come first. */
 const FIRST = 4096;
 /** Kernels may read this far beyond the end of a block. */
@@ -71,6 +71,25 @@ export class Memory {
   /** `count` numbers at `pointer`, valid until the next allocation. */
   view(pointer: number, count: number): Float32Array {
     return this.floats.subarray(pointer / 4, pointer / 4 + count);
+  }
+
+  /** Bytes of blocks that could still be had, were they small. */
+  get available(): number {
+    let free = this.#limit - this.#end - SLACK;
+    for (const block of this.#free) free += block.bytes;
+    return Math.max(0, free);
+  }
+
+  /** Throws `OutOfMemory` if `bytes` more cannot be had. */
+  checkRoom(bytes: number): void {
+    const { available } = this;
+    if (bytes <= available) return;
+    throw new KernelsError(
+      "OutOfMemory",
+      `This needs ${megabytes(bytes)} of memory on the CPU device, which has ${megabytes(available)} left of at most ` +
+        `${megabytes(this.#limit)}${this.#limit === MOST_BYTES ? " (the most that WebAssembly addresses with 32 bits)" : ""}.`,
+      { needed: bytes, available, limit: this.#limit },
+    );
   }
 
   /** Address of a new block of undefined content. Throws `OutOfMemory`, without any effect. */
@@ -178,6 +197,8 @@ export class Memory {
     }
   }
 }
+
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** A memory that can grow to `pages`, or if it is shared and they cannot be reserved, to half of them or a quarter … */
 function reserve(pages: number, shared: boolean): { buffer: WebAssembly.Memory; pages: number } {

@@ -77,6 +77,9 @@ class ReferenceDevice implements Device {
     return this.#pools.add(makePagePool(layout), zeros(pages * pageTokens * width));
   }
 
+  /** The engine's own heap: its room is not known. */
+  checkRoom(): void {}
+
   async read(tensor: Tensor): Promise<Float32Array> {
     return this.#tensors.get(tensor).slice();
   }

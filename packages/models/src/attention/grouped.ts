@@ -3,6 +3,7 @@ import type { CachePlane } from "@transmla/latent-cache";
 import type { GroupedAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
 import type { AttentionContext, AttentionLayer } from "./attention-layer";
+import { cachePlanes } from "./planes";
 
 /** Weights of the norms of query and key heads, `[1, headDim]`. */
 interface HeadNorms {
@@ -23,11 +24,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
     private readonly output: Projection,
     private readonly norms: HeadNorms | undefined,
   ) {
-    const width = config.kvHeads * config.headDim;
-    this.planes = [
-      { name: "keys", width },
-      { name: "values", width },
-    ];
+    this.planes = cachePlanes(config);
   }
 
   static async load(

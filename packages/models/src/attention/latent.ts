@@ -3,6 +3,7 @@ import type { CachePlane } from "@transmla/latent-cache";
 import type { LatentAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
 import type { AttentionContext, AttentionLayer } from "./attention-layer";
+import { cachePlanes } from "./planes";
 
 /** Projections of a latent attention; a part of size zero has none. */
 interface LatentProjections {
@@ -29,9 +30,7 @@ export class LatentAttentionLayer implements AttentionLayer {
     private readonly config: LatentAttentionConfig,
     private readonly projections: LatentProjections,
   ) {
-    const { kvLoraRank, ropeDim } = config;
-    const latents = { name: "latents", width: kvLoraRank };
-    this.planes = ropeDim > 0 ? [latents, { name: "rope-keys", width: ropeDim }] : [latents];
+    this.planes = cachePlanes(config);
   }
 
   static async load(
