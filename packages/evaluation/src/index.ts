@@ -11,13 +11,12 @@ export {
 } from "./log-probability";
 export { perplexity, type Perplexity } from "./perplexity";
 export {
-  addWork,
   attentionWork,
   limitSeconds,
   measureLimits,
+  prefillWork,
   weightWork,
-  type MachineLimits,
   type Work,
 } from "./roofline";
-export { measureSpeed, type SpeedOptions, type SpeedRow } from "./speed";
+export { measureSpeed, SPEED_CHUNK, type SpeedOptions, type SpeedRow } from "./speed";
 export { planWindows, type EvaluationOptions, type Progress } from "./windows";

@@ -3,7 +3,7 @@ import { kvCacheNumbersPerToken, openModel } from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
 import { folder } from "@transmla/tensor-io";
 import { expect, it } from "vitest";
-import { addWork, attentionWork, limitSeconds, measureLimits, weightWork } from "./roofline";
+import { attentionWork, limitSeconds, measureLimits, prefillWork, weightWork } from "./roofline";
 
 async function sample() {
   const files = await openModel(folder(modelFolderPath()));
@@ -15,7 +15,6 @@ it("the slower of the two limits counts", () => {
   const limits = { bandwidth: 10, gemm: 100 };
   expect(limitSeconds({ bytes: 20, flops: 100 }, limits)).toBe(2);
   expect(limitSeconds({ bytes: 20, flops: 500 }, limits)).toBe(5);
-  expect(addWork({ bytes: 1, flops: 2 }, { bytes: 3, flops: 4 })).toEqual({ bytes: 4, flops: 6 });
 });
 
 it("one decoded token reads every bf16 matrix of the sample model once", async () => {
@@ -57,6 +56,25 @@ it("latent attention costs h (2 r + d_rope), windows shorten the context", async
   expect(attentionWork(one({ ...latent, window: 10 }), 100).bytes).toBe(10 * 4 * 64);
   // The exact construction scores rotated keys only.
   expect(attentionWork(one({ ...latent, nopeDim: 0 }), 1).flops).toBe(2 * 8 * (48 + 16));
+});
+
+it("a cache in bytes costs its bytes and scales", async () => {
+  const { config } = await sample();
+  const planes = config.layers.length * 2;
+  const { bytes } = attentionWork(config, 10, "i8");
+  expect(bytes).toBe(10 * (kvCacheNumbersPerToken(config) + 4 * planes));
+});
+
+it("a prefill step reads weights and cache once and computes every token, the head once", async () => {
+  const { config } = await sample();
+  const head = 2 * config.vocabSize * config.hiddenSize;
+  const one = { bytes: 1000, flops: head + 50 };
+  const step = prefillWork(config, one, { cached: 7, tokens: 3 });
+  expect(step.weights).toEqual({ bytes: 1000, flops: 3 * 50 + head });
+  expect(step.attention.bytes).toBe(attentionWork(config, 10).bytes);
+  // The three tokens see 8, 9 and 10.
+  const seen = [8, 9, 10].map((context) => attentionWork(config, context).flops);
+  expect(step.attention.flops).toBe(seen.reduce((sum, flops) => sum + flops));
 });
 
 it("measures a device and leaves nothing on it", async () => {

@@ -1,21 +1,13 @@
-import { deviceKit, type Device } from "@transmla/kernels";
+import { deviceKit, type CacheStorage, type Device, type MachineLimits } from "@transmla/kernels";
 import {
+  cachePlanes,
   modelTensors,
   weightStorage,
   type AttentionConfig,
-  type LatentAttentionConfig,
   type ModelConfig,
   type WeightPrecision,
 } from "@transmla/models";
 import type { Checkpoint } from "@transmla/tensor-io";
-
-/** The two limits of a machine, as a device reaches them (Williams et al., "Roofline", CACM 2009). */
-export interface MachineLimits {
-  /** Bytes per second that a product with one vector reads of a float32 matrix too large for the caches. */
-  readonly bandwidth: number;
-  /** Floating-point operations per second (two per multiply-add) of a large float32 matrix product. */
-  readonly gemm: number;
-}
 
 /** What one step must at least read and compute. */
 export interface Work {
@@ -120,38 +112,47 @@ function usedPart(config: ModelConfig, name: string): number {
 }
 
 /**
- * Attention of one decoded token over a cache of `context` tokens in float32, all layers: reading the cache, and per cached
- * token and layer `2 h d` multiply-adds for GQA, `h (2 kvLoraRank + ropeDim)` for absorbed MLA (DeepSeek-V2, arXiv
- * 2405.04434). Sliding windows shorten the context.
+ * Attention of one decoded token over a cache of `context` tokens, all layers: reading the cache, and per cached token and
+ * layer `2 h d` multiply-adds for GQA, `h (2 kvLoraRank + ropeDim)` for absorbed MLA (DeepSeek-V2, arXiv 2405.04434).
+ * Sliding windows shorten the context.
  */
-export function attentionWork(config: ModelConfig, context: number): Work {
+export function attentionWork(
+  config: ModelConfig,
+  context: number,
+  storage: CacheStorage = "f32",
+): Work {
   let bytes = 0;
   let flops = 0;
   for (const { attention } of config.layers) {
     const seen = Math.min(context, attention.window ?? Infinity);
-    const { numbers, multiplyAdds } = perCachedToken(attention);
-    bytes += seen * numbers * Float32Array.BYTES_PER_ELEMENT;
-    flops += 2 * seen * multiplyAdds;
+    for (const { width } of cachePlanes(attention)) {
+      bytes += seen * deviceKit.rowBytes(storage, width);
+    }
+    flops += 2 * seen * multiplyAddsPerToken(attention);
   }
   return { bytes, flops };
 }
 
-function perCachedToken(attention: AttentionConfig): { numbers: number; multiplyAdds: number } {
-  if (attention.kind === "mla") return absorbed(attention);
-  const { heads, kvHeads, headDim } = attention;
-  return { numbers: 2 * kvHeads * headDim, multiplyAdds: 2 * heads * headDim };
-}
-
-function absorbed({ heads, kvLoraRank, ropeDim, nopeDim }: LatentAttentionConfig): {
-  numbers: number;
-  multiplyAdds: number;
-} {
+function multiplyAddsPerToken(attention: AttentionConfig): number {
+  if (attention.kind === "gqa") return 2 * attention.heads * attention.headDim;
+  const { heads, kvLoraRank, ropeDim, nopeDim } = attention;
   // Without position-free keys the latents are only mixed, not scored.
   const scored = ropeDim + (nopeDim > 0 ? kvLoraRank : 0);
-  return { numbers: kvLoraRank + ropeDim, multiplyAdds: heads * (scored + kvLoraRank) };
+  return heads * (scored + kvLoraRank);
 }
 
-/** Two pieces of work, one after the other. */
-export function addWork(a: Work, b: Work): Work {
-  return { bytes: a.bytes + b.bytes, flops: a.flops + b.flops };
+/** Work of one step of a prefill: `tokens` prompt tokens behind `cached` ones, logits for the last. */
+export function prefillWork(
+  config: ModelConfig,
+  weights: Work,
+  { cached, tokens, storage }: { cached: number; tokens: number; storage?: CacheStorage },
+): { readonly weights: Work; readonly attention: Work } {
+  const head = 2 * config.vocabSize * config.hiddenSize;
+  // The cache is read once for all tokens; each sees half of the others on average.
+  const { bytes } = attentionWork(config, cached + tokens, storage);
+  const { flops } = attentionWork(config, cached + (tokens + 1) / 2);
+  return {
+    weights: { bytes: weights.bytes, flops: tokens * (weights.flops - head) + head },
+    attention: { bytes, flops: tokens * flops },
+  };
 }

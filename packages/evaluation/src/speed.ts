@@ -14,11 +14,16 @@ export interface SpeedOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Tokens per prefill step. */
+export const SPEED_CHUNK = 128;
+
 /** Speed of one sequence at one context. */
 export interface SpeedRow {
   /** Tokens in the cache before the first decoded one. */
   readonly context: number;
-  /** Tokens per second of filling the cache up to here, from the context before it. */
+  /** Tokens that were there when filling the cache up to here began: the context before this one. */
+  readonly filledFrom: number;
+  /** Tokens per second of that. */
   readonly prefill: number;
   /** Tokens per second of decoding, by the median step. */
   readonly decode: number;
@@ -47,7 +52,7 @@ export async function measureSpeed(model: Model, options: SpeedOptions): Promise
       await fill(model, cache, sequence, context, longest, options);
       const prefill = (1000 * (context - before)) / (performance.now() - start);
       const decodeSeconds = await decode(model, cache, sequence, decodeTokens, signal);
-      rows.push({ context, prefill, decode: 1 / decodeSeconds, decodeSeconds });
+      rows.push({ context, filledFrom: before, prefill, decode: 1 / decodeSeconds, decodeSeconds });
     }
     return rows;
   } finally {
@@ -73,7 +78,7 @@ async function fill(
   sequence: CacheSequence,
   context: number,
   total: number,
-  { chunk = 128, onProgress, signal }: SpeedOptions,
+  { chunk = SPEED_CHUNK, onProgress, signal }: SpeedOptions,
 ): Promise<void> {
   while (sequence.length < context) {
     signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 export type { AttentionContext, AttentionLayer } from "./attention/attention-layer";
+export { cachePlanes } from "./attention/planes";
 export { GroupedAttentionLayer } from "./attention/grouped";
 export { LatentAttentionLayer } from "./attention/latent";
 export { appendBatch, type Batch, type ModelStep } from "./batch";

@@ -9,12 +9,16 @@ describe("bench", () => {
     expect(code).toBe(0);
     const { machine, rows } = result as {
       machine: { bandwidth: number; gemm: number };
-      rows: { context: number; prefill: number; decode: number; decodePredicted: number }[];
+      rows: Record<
+        "context" | "prefill" | "prefillPredicted" | "decode" | "decodePredicted",
+        number
+      >[];
     };
     expect(machine.bandwidth).toBeGreaterThan(1e8);
     expect(machine.gemm).toBeGreaterThan(1e8);
     expect(rows.map(({ context }) => context)).toEqual([8, 24]);
-    for (const { prefill, decode, decodePredicted } of rows) {
+    for (const { prefill, prefillPredicted, decode, decodePredicted } of rows) {
+      expect(prefillPredicted).toBeGreaterThan(decodePredicted);
       expect(prefill).toBeGreaterThan(0);
       expect(decode).toBeGreaterThan(0);
       expect(decodePredicted).toBeGreaterThan(0);

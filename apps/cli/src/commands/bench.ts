@@ -1,15 +1,16 @@
 import {
-  addWork,
   attentionWork,
   limitSeconds,
   measureLimits,
   measureSpeed,
+  prefillWork,
+  SPEED_CHUNK,
   weightWork,
-  type MachineLimits,
   type SpeedRow,
 } from "@transmla/evaluation";
-import type { ModelFiles, WeightPrecision } from "@transmla/models";
-import { defineCommand } from "../command";
+import type { MachineLimits } from "@transmla/kernels";
+import type { ModelFiles } from "@transmla/models";
+import { defineCommand, type ModelStorage } from "../command";
 import { integer, integers, withDefault } from "../flags";
 import { load, shortName, withModel } from "../model-location";
 import { count, percent } from "../terminal/format";
@@ -45,13 +46,16 @@ export const benchCommand = defineCommand({
       const machine = await measureLimits(device);
       const loaded = await load(model, device, context, Math.max(...contexts) + decodeTokens);
       const measured = await measureSpeed(loaded, {
-        contexts,
+        // What a step takes beyond that at one cached token is attention.
+        contexts: [1, ...contexts],
         decodeTokens,
         signal,
         onProgress: terminal.progressOf(`measuring ${shortName(name)}`),
       });
-      const { weights } = context.storage;
-      const rows = withPredictions(model.files, weights, machine, measured);
+      const [base] = measured;
+      const rows = measured
+        .filter(({ context: cached }) => contexts.includes(cached))
+        .map((row) => withPrediction(row, base!, predictor(model.files, context.storage, machine)));
       const { bold, dim } = terminal.colour;
       terminal.print(
         bold(name),
@@ -72,9 +76,11 @@ export const benchCommand = defineCommand({
 interface BenchRow extends SpeedRow {
   /** Tokens per second if every byte and operation went at the machine's limit. */
   readonly decodePredicted: number;
+  /** The same of filling the cache up to here, absorbed attention. */
+  readonly prefillPredicted: number;
   /**
-   * Time the attention needs at the machine's limit over the time it took: what a step takes longer than at the shortest
-   * context of the run. Absent for that one, and where the two differ too little.
+   * Time the attention needs at the machine's limit over the time it took: what a step takes longer than with one cached
+   * token. Absent where the two differ too little.
    */
   readonly attentionFractionOfLimit?: number;
 }
@@ -82,48 +88,65 @@ interface BenchRow extends SpeedRow {
 /** Part of a step that two equal measurements may differ by. */
 const NOISE = 0.05;
 
-function withPredictions(
+/** Least seconds of the parts of a step. */
+interface Predictor {
+  readonly weights: number;
+  attention(context: number): number;
+  prefill(from: number, to: number): number;
+}
+
+function predictor(
   { config, checkpoint }: ModelFiles,
-  precision: WeightPrecision | undefined,
+  { weights: precision, cacheStorage: storage = "f32" }: ModelStorage,
   machine: MachineLimits,
-  measured: readonly SpeedRow[],
-): BenchRow[] {
+): Predictor {
   const weights = weightWork(config, checkpoint, precision);
-  const [base] = measured;
-  return measured.map((row) => {
-    const attention = attentionWork(config, row.context);
-    const seconds = limitSeconds(weights, machine) + limitSeconds(attention, machine);
-    const decodePredicted = 1 / seconds;
-    const longer = row.decodeSeconds - base!.decodeSeconds;
-    // A difference of a few per cent of a step is noise, and says nothing about attention.
-    if (longer < NOISE * base!.decodeSeconds) return { ...row, decodePredicted };
-    const shortest = attentionWork(config, base!.context);
-    const extra = addWork(attention, { bytes: -shortest.bytes, flops: -shortest.flops });
-    return {
-      ...row,
-      decodePredicted,
-      attentionFractionOfLimit: limitSeconds(extra, machine) / longer,
-    };
-  });
+  return {
+    weights: limitSeconds(weights, machine),
+    attention: (context) => limitSeconds(attentionWork(config, context, storage), machine),
+    prefill(from, to) {
+      let seconds = 0;
+      for (let cached = from; cached < to; cached += SPEED_CHUNK) {
+        const tokens = Math.min(SPEED_CHUNK, to - cached);
+        const work = prefillWork(config, weights, { cached, tokens, storage });
+        seconds += limitSeconds(work.weights, machine) + limitSeconds(work.attention, machine);
+      }
+      return seconds;
+    },
+  };
+}
+
+function withPrediction(row: SpeedRow, base: SpeedRow, least: Predictor): BenchRow {
+  const { context, filledFrom, decodeSeconds } = row;
+  const predicted = {
+    ...row,
+    decodePredicted: 1 / (least.weights + least.attention(context)),
+    prefillPredicted: (context - filledFrom) / least.prefill(filledFrom, context),
+  };
+  const longer = decodeSeconds - base.decodeSeconds;
+  // A difference of a few per cent of a step is noise, and says nothing about attention.
+  if (longer < NOISE * base.decodeSeconds) return predicted;
+  const extra = least.attention(context) - least.attention(base.context);
+  return { ...predicted, attentionFractionOfLimit: extra / longer };
 }
 
 const columns = [
   { heading: "context", align: "right" },
   { heading: "prefill", align: "right" },
+  { heading: "at the limit", align: "right" },
   { heading: "decode", align: "right" },
   { heading: "at the limit", align: "right" },
   { heading: "attention", align: "right" },
 ] as const;
 
 function cells(row: BenchRow): string[] {
-  const { context, prefill, decode, decodePredicted, attentionFractionOfLimit } = row;
+  const { attentionFractionOfLimit: part } = row;
   return [
-    count(context),
-    `${prefill.toFixed(0)} tokens/s`,
-    `${decode.toFixed(1)} tokens/s`,
-    `${decodePredicted.toFixed(1)} tokens/s`,
-    attentionFractionOfLimit === undefined
-      ? ""
-      : `${percent(attentionFractionOfLimit, 0)} of limit`,
+    count(row.context),
+    `${row.prefill.toFixed(0)} tokens/s`,
+    row.prefillPredicted.toFixed(0),
+    `${row.decode.toFixed(1)} tokens/s`,
+    row.decodePredicted.toFixed(1),
+    part === undefined ? "" : `${percent(part, 0)} of limit`,
   ];
 }

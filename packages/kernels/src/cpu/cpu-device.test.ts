@@ -81,6 +81,15 @@ describe("cpuDevice", () => {
     });
   });
 
+  test("limits are positive", async () => {
+    for (const limits of [
+      { bandwidth: 0, gemm: 1 },
+      { bandwidth: 1, gemm: NaN },
+    ]) {
+      await expect(cpuDevice({ limits })).rejects.toMatchObject({ code: "InvalidArgument" });
+    }
+  });
+
   test("beyond memoryLimit: OutOfMemory; what is released can be used again", async () => {
     const device = await cpuDevice({ memoryLimit: 2 ** 23 });
     const weight = device.weight([1024, 1024], "f32");

@@ -21,6 +21,7 @@ import {
   checkGatherRows,
   checkGroupedAttention,
   checkLatentAttention,
+  checkLimits,
   checkLinear,
   checkMemoryLimit,
   checkMixtureOfExperts,
@@ -65,13 +66,14 @@ import { createRuntime, placeIntegers, type Runtime } from "./runtime";
  * and end with `destroy`.
  *
  * Throws `UnsupportedPlatform` without WebAssembly SIMD (or without the build that `simd` demands), `InvalidArgument` for
- * a `memoryLimit` below 1 MiB and for `threads` out of range.
+ * a `memoryLimit` below 1 MiB, for `threads` out of range and for `limits` that are not positive.
  */
 export async function cpuDevice(options: CpuDeviceOptions = {}): Promise<CpuDevice> {
-  const { memoryLimit = MOST_BYTES, threads = 1, simd = "auto" } = options;
+  const { memoryLimit = MOST_BYTES, threads = 1, simd = "auto", limits } = options;
   checkMemoryLimit(memoryLimit);
   checkThreads(threads);
-  return new WasmDevice(await createRuntime({ limit: memoryLimit, threads, simd }));
+  checkLimits(limits);
+  return new WasmDevice(await createRuntime({ limit: memoryLimit, threads, simd, limits }));
 }
 
 class WasmDevice implements CpuDevice {

@@ -1,5 +1,6 @@
 import type { Device } from "../device";
 import type { SimdBuild } from "./module";
+import type { MachineLimits } from "./way";
 
 export interface CpuDeviceOptions {
   /** The most memory the device may take, in bytes. Default and upper bound: 4 GiB, what WebAssembly can address. */
@@ -11,6 +12,11 @@ export interface CpuDeviceOptions {
    * `auto` (the default) takes it where the engine knows it.
    */
   readonly simd?: SimdBuild | "auto" | undefined;
+  /**
+   * What the machine can do, measured: the device chooses by it between the absorbed and the expanded way of latent
+   * attention, whose results differ in the last bits. Default: fixed numbers, so that results repeat.
+   */
+  readonly limits?: MachineLimits | undefined;
 }
 
 export interface CpuDevice extends Device {

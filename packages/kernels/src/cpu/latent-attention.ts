@@ -7,6 +7,7 @@ import type { Call as KernelCall, Pointer } from "./kernels";
 import { multiply, productCalls } from "./multiply";
 import type { PackedWeight, Panels } from "./packed-weight";
 import { placeIntegers, type Runtime } from "./runtime";
+import { wayOf } from "./way";
 
 /** Where the tensors of a latent attention are. */
 export interface LatentPointers {
@@ -37,32 +38,12 @@ export function latentAttention(call: Call): void {
   const absorbed: AttentionSequence[] = [];
   const expanded: AttentionSequence[] = [];
   for (const sequence of input.sequences) {
-    (wayOf(input, sizes, sequence) === "absorbed" ? absorbed : expanded).push(sequence);
+    (wayOf(input, sizes, sequence, runtime.limits) === "absorbed" ? absorbed : expanded).push(
+      sequence,
+    );
   }
   for (const run of adjacentRuns(absorbed)) attendAbsorbed(call, run);
   for (const sequence of expanded) attendExpanded(call, sequence);
-}
-
-/** The way with fewer multiply-adds, unless the caller chose. */
-export function wayOf(
-  { heads, way = "auto", window }: LatentAttention,
-  { kvLoraRank: rank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads }: LatentSizes,
-  sequence: AttentionSequence,
-): "absorbed" | "expanded" {
-  if (way !== "auto") return way;
-  const { queryCount, length } = sequence;
-  const seen = Math.min(length - (queryCount - 1) / 2, window ?? Infinity);
-  const pairs = heads * queryCount * seen;
-  const absorbing = heads * queryCount * rank;
-  const restoring = (length - firstSeen(sequence, window)) * rank;
-  const nopeRank = nopeDim > 0 ? rank : 0;
-  const absorbedCost =
-    pairs * (nopeRank + ropeDim + rank) +
-    absorbing * ((keyUpHeads && nopeDim) + (valueUpHeads && valueDim));
-  const expandedCost =
-    pairs * (nopeDim + ropeDim + valueDim) +
-    restoring * (keyUpHeads * nopeDim + valueUpHeads * valueDim);
-  return absorbedCost <= expandedCost ? "absorbed" : "expanded";
 }
 
 /** Groups sequences whose query rows follow each other, so that their projections are one product. */

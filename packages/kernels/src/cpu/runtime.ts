@@ -4,6 +4,7 @@ import type { Call, Kernels, Pointer } from "./kernels";
 import { Memory } from "./memory";
 import { chooseBuild, compile, type SimdBuild } from "./module";
 import { singleThread, ThreadPool, type Pool } from "./pool";
+import { assumedLimits, type MachineLimits } from "./way";
 import { threadObstacle } from "./worker-start";
 
 /** What the operations of the CPU device run on: memory, and kernels on one or more threads. */
@@ -20,6 +21,8 @@ export class Runtime {
     /** Why there are fewer threads than wanted. */
     readonly threadsReason: string | undefined,
     readonly simd: SimdBuild,
+    /** What ways are chosen by. */
+    readonly limits: MachineLimits,
   ) {
     this.memory = memory;
     this.#kernels = kernels;
@@ -52,26 +55,29 @@ export interface RuntimeOptions {
   readonly limit: number;
   readonly threads: number;
   readonly simd: SimdBuild | "auto";
+  /** Default: `assumedLimits` of the threads there are. */
+  readonly limits: MachineLimits | undefined;
 }
 
 /** Throws `UnsupportedPlatform` without WebAssembly SIMD; without shared memory there is one thread, and a reason. */
-export async function createRuntime({ limit, threads, simd }: RuntimeOptions): Promise<Runtime> {
-  const build = chooseBuild(simd);
+export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const { threads } = options;
+  const build = chooseBuild(options.simd);
   let reason: string | undefined;
   if (threads > 1) {
     try {
       reason = threadObstacle();
-      if (reason === undefined) return await create(build, limit, threads, undefined);
+      if (reason === undefined) return await create(build, options, threads, undefined);
     } catch (error) {
       reason = `threads cannot start here: ${String(error)}`;
     }
   }
-  return create(build, limit, 1, reason);
+  return create(build, options, 1, reason);
 }
 
 async function create(
   build: SimdBuild,
-  limit: number,
+  { limit, limits }: RuntimeOptions,
   threads: number,
   reason: string | undefined,
 ): Promise<Runtime> {
@@ -83,7 +89,7 @@ async function create(
     threads > 1
       ? await ThreadPool.start(module, kernels, memory, threads)
       : singleThread(kernels, memory.allocate(kernels.workspaceBytes()));
-  return new Runtime(memory, kernels, pool, reason, build);
+  return new Runtime(memory, kernels, pool, reason, build, limits ?? assumedLimits(threads));
 }
 
 /** Copies whole numbers into memory. */

@@ -179,6 +179,17 @@ export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
   return { ff };
 }
 
+/** What a machine is said to do: numbers per second. */
+export function checkLimits(limits: { bandwidth: number; gemm: number } | undefined): void {
+  const { bandwidth, gemm } = limits ?? { bandwidth: 1, gemm: 1 };
+  ensure(
+    bandwidth > 0 && gemm > 0,
+    "InvalidArgument",
+    () => `limits must be positive, got bandwidth ${bandwidth} and gemm ${gemm}.`,
+    { bandwidth, gemm },
+  );
+}
+
 /** `memoryLimit` of a device, in bytes. */
 export function checkMemoryLimit(memoryLimit: number): void {
   ensure(
