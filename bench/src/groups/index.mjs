@@ -1,4 +1,5 @@
 import { attention } from "./attention.mjs";
+import { contexts } from "./contexts.mjs";
 import { conversion } from "./conversion.mjs";
 import { decode } from "./decode.mjs";
 import { lowRank } from "./low-rank.mjs";
@@ -15,6 +16,7 @@ import { wllama } from "./wllama.mjs";
 export const groups = {
   matmul,
   decode,
+  contexts,
   prefill,
   attention,
   "low-rank": lowRank,

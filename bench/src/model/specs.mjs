@@ -37,6 +37,18 @@ export async function llamaSpecs({
   return specs;
 }
 
+/** The same for a GGUF file of one's own, called `label`; caches are not kept. */
+export function llamaSpecsOf({ path, vocabulary, label, threads }) {
+  const specs = {};
+  for (const count of threads) {
+    for (const flashAttention of [false, true]) {
+      const options = { path, threads: count, flashAttention, vocabulary, contextSize: CAPACITY };
+      specs[llamaName(label, count, flashAttention)] = { module: "llama", options };
+    }
+  }
+  return specs;
+}
+
 export function llamaName(type, threads, flashAttention) {
   return `llama.cpp ${type} x${threads}${flashAttention ? ", flash attention" : ""}`;
 }

@@ -34,6 +34,13 @@ describe("bench", () => {
     expect(stdout).toMatch(/^ +24 +\d+ tokens\/s/m);
   });
 
+  it("leaves room to decode at the model's last position", async () => {
+    const flags = ["--context", "1024", "--decode-tokens", "2"];
+    const { code, result } = await transmlaJson(["bench", "sample", ...flags]);
+    expect(code).toBe(0);
+    expect(result["rows"]).toMatchObject([{ context: 1022 }]);
+  });
+
   it.each([
     [["--context", "8,x"], 2],
     [["--context", ""], 2],

@@ -38,9 +38,13 @@ export const benchCommand = defineCommand({
     ["transmla bench sample", "the sample model at its usual contexts"],
     ["transmla bench ./mla --context 128,1024,4096 --threads 2", "a model of yours, two threads"],
   ],
-  action: (context, [name = ""], { context: contexts, decodeTokens }) =>
+  action: (context, [name = ""], { context: asked, decodeTokens }) =>
     withModel(context, name, async (model) => {
       const { terminal, signal } = context;
+      const contexts = withRoomToDecode(asked, model.files.config.maxPositions, decodeTokens);
+      if (contexts.some((cached, index) => cached !== asked[index])) {
+        terminal.note(`the longest context leaves room to decode ${decodeTokens} tokens.`);
+      }
       const device = await context.device();
       terminal.working("measuring the machine");
       const machine = await measureLimits(device);
@@ -72,6 +76,12 @@ export const benchCommand = defineCommand({
       return { machine, rows };
     }),
 });
+
+/** Contexts up to the model's last position, less the tokens that are decoded there; longer ones stay, to be refused. */
+function withRoomToDecode(contexts: readonly number[], positions: number, decoded: number) {
+  const most = Math.max(1, positions - decoded);
+  return contexts.map((context) => (context <= positions ? Math.min(context, most) : context));
+}
 
 interface BenchRow extends SpeedRow {
   /** Tokens per second if every byte and operation went at the machine's limit. */
