@@ -5,7 +5,7 @@ import {
   openSafetensorsFolder,
   folder,
   planSafetensors,
-  SafetensorsWriter,
+  TensorWriter,
 } from "@transmla/tensor-io";
 import { expectClose } from "./incorrect.mjs";
 
@@ -63,7 +63,7 @@ async function readPlain(path) {
 async function writeTensors(path, megabytes) {
   const names = Array.from({ length: megabytes / 8 }, (_, i) => `tensor.${i}`);
   const plan = planSafetensors(names.map((name) => ({ name, dtype: "BF16", shape: [PIECE / 2] })));
-  const writer = new SafetensorsWriter(fileSink(path), plan);
+  const writer = new TensorWriter(fileSink(path), plan);
   for (const name of names) await writer.write(name, new Uint8Array(PIECE).fill(1));
   await writer.finish();
 }
@@ -80,7 +80,7 @@ async function checkRoundTrip(path) {
   const file = `${dirname(path)}/round-trip/model.safetensors`;
   await mkdir(dirname(file), { recursive: true });
   const plan = planSafetensors([{ name: "x", dtype: "F32", shape: [3, 4] }]);
-  const writer = new SafetensorsWriter(fileSink(file), plan);
+  const writer = new TensorWriter(fileSink(file), plan);
   await writer.write("x", new Uint8Array(values.buffer));
   await writer.finish();
   const checkpoint = await openSafetensorsFolder(folder(dirname(file)));

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileSink, planSafetensors, SafetensorsWriter } from "@transmla/tensor-io";
+import { fileSink, planSafetensors, TensorWriter } from "@transmla/tensor-io";
 import { toBf16 } from "../random.mjs";
 import { modelTensors, tensorNumbers } from "./shape.mjs";
 
@@ -11,7 +11,7 @@ export async function writeSafetensorsModel(shape, folder) {
   const plan = planSafetensors(
     tensors.map(({ hf, shape: size }) => ({ name: hf, dtype: "BF16", shape: size })),
   );
-  const writer = new SafetensorsWriter(await fileSink(join(folder, "model.safetensors")), plan);
+  const writer = new TensorWriter(await fileSink(join(folder, "model.safetensors")), plan);
   for (const [index, tensor] of tensors.entries()) {
     await writer.write(tensor.hf, new Uint8Array(toBf16(tensorNumbers(tensor, index)).buffer));
   }
