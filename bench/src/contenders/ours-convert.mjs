@@ -7,8 +7,8 @@ import { fileSource, folder } from "@transmla/tensor-io";
 import { randomTokens } from "../random.mjs";
 import { openDevice } from "./device.mjs";
 
-/** One conversion by TransMLA at a quarter of the cache, from opening the files to closing them. */
-export async function start({ path, samples, sequenceLength, ...options }) {
+/** One conversion to a quarter of the cache, from opening the files to closing them. */
+export async function start({ path, conversion, samples, sequenceLength, ...options }) {
   return {
     facts: {},
     run: async () => {
@@ -19,7 +19,7 @@ export async function start({ path, samples, sequenceLength, ...options }) {
         const files = await openModel(
           path.endsWith(".gguf") ? await fileSource(path) : folder(path),
         );
-        const plan = planConversion(files, { method: "transmla", keep: 0.25, dtype: "bf16" });
+        const plan = planConversion(files, { keep: 0.25, dtype: "bf16", ...conversion });
         const { vocabSize } = files.config;
         const calibration = Array.from({ length: samples }, (_, i) =>
           randomTokens(sequenceLength, i, vocabSize),

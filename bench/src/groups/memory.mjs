@@ -18,6 +18,7 @@ export async function memory({ progress }) {
     module: "ours-convert",
     options: {
       path: await shapedModel({ ...smollm2, layers, vocabulary: VOCABULARY }),
+      conversion: { method: "transmla" },
       samples: 4,
       sequenceLength: 64,
     },
