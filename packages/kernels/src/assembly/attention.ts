@@ -1,5 +1,5 @@
 import { CACHE_F32, cacheRowBytes, loadRows } from "./cache";
-import { exp4 } from "./exp";
+import { powerOfTwo4 } from "./exp";
 import { mix1, mix4 } from "./mix";
 import { scoreTile1x4, scoreTile2x4 } from "./scores";
 import { Task } from "./task";
@@ -90,14 +90,8 @@ function attendRun(
 ): void {
   const rows = tokens * heads;
   const firstRow = (task.firstToken + token) * task.heads + firstHead;
-  if (task.widthA) {
-    const keys = rowsA + <usize>(group / task.keyShare) * task.keyStep * 4;
-    score(task, task.queryA, task.widthA, keys, task.strideA, firstRow, heads, rows, count, scores, false);
-  }
-  if (task.widthB) {
-    const add = task.widthA > 0;
-    score(task, task.queryB, task.widthB, rowsB, task.strideB, firstRow, heads, rows, count, scores, add);
-  }
+  const keys = rowsA + <usize>(group / task.keyShare) * task.keyStep * 4;
+  score(task, keys, rowsB, firstRow, heads, rows, count, scores);
   weigh(task, firstRow, heads, rows, task.position + token, n, count, scores);
   const values = rowsV + <usize>(group / task.valueShare) * task.valueStep * 4;
   mix(task, firstRow, heads, rows, count, values, scores);
@@ -129,45 +123,38 @@ function rowIndex(task: Task, firstRow: i32, heads: i32, r: i32): usize {
   return <usize>(firstRow + token * task.heads + (r - token * heads));
 }
 
-/** `scores[r, c] (+)= scale * query_r . key_c`; the columns up to the next multiple of 4 are filled too. */
+/** `scores[r, c] = scale * query_r . key_c` in units of ln 2; columns up to the next multiple of 4 are filled too. */
 function score(
   task: Task,
-  query: usize,
-  width: i32,
-  keys: usize,
-  stride: i32,
+  keysA: usize,
+  keysB: usize,
   firstRow: i32,
   heads: i32,
   rows: i32,
   count: i32,
   scores: usize,
-  add: bool,
 ): void {
-  const scale = f32x4.splat(task.scale);
-  const bytes = <usize>width * 4;
-  const last = keys + <usize>(count - 1) * stride * 4;
+  const stepA = <usize>task.strideA * 16;
+  const stepB = <usize>task.strideB * 16;
   for (let c = 0; c < count; c += 4) {
-    // Behind the last row there may be no memory: it stands in for the missing ones.
-    const k0 = keys + <usize>c * stride * 4;
-    const k1 = min(last, k0 + <usize>stride * 4);
-    const k2 = min(last, k0 + <usize>stride * 8);
-    const k3 = min(last, k0 + <usize>stride * 12);
     let to = scores + <usize>c * 4;
     let r = 0;
     for (; r + 2 <= rows; r += 2) {
-      const q0 = query + rowIndex(task, firstRow, heads, r) * bytes;
-      const q1 = query + rowIndex(task, firstRow, heads, r + 1) * bytes;
-      scoreTile2x4(q0, q1, k0, k1, k2, k3, width, scale, to, RUN * 4, add);
+      const r0 = rowIndex(task, firstRow, heads, r);
+      const r1 = rowIndex(task, firstRow, heads, r + 1);
+      scoreTile2x4(task, r0, r1, keysA, keysB, count - c, to);
       to += 2 * RUN * 4;
     }
-    if (r < rows) {
-      const q0 = query + rowIndex(task, firstRow, heads, r) * bytes;
-      scoreTile1x4(q0, k0, k1, k2, k3, width, scale, to, add);
+    for (; r < rows; r++) {
+      scoreTile1x4(task, rowIndex(task, firstRow, heads, r), keysA, keysB, count - c, to);
+      to += RUN * 4;
     }
+    keysA += stepA;
+    keysB += stepB;
   }
 }
 
-/** Turns logits into weights `exp(logit - largest)` and carries the state of every row on. Unseen columns become 0. */
+/** Turns logits into weights `2^(logit - largest)` and carries the state of every row on. Unseen columns become 0. */
 function weigh(
   task: Task,
   firstRow: i32,
@@ -194,15 +181,26 @@ function weigh(
     const row = rowIndex(task, firstRow, heads, r);
     const before = load<f32>(task.largest + row * 4);
     const largest = max(before, largestOf(s, padded));
-    const sum = exponentials(s, padded, largest);
-    const shrink = f32x4.extract_lane(exp4(f32x4.splat(before - largest)), 0);
-    store<f32>(task.largest + row * 4, largest);
-    store<f32>(task.sum + row * 4, load<f32>(task.sum + row * 4) * shrink + sum);
+    let sum = powersOfTwo(s, padded, largest);
+    // A masked logit leaves 2^-126.
+    for (let i: usize = 0; i < from; i += 4) store<f32>(s + i, 0);
+    for (let i = to; i < padded; i += 4) store<f32>(s + i, 0);
     if (before != largest) {
+      const shrink = powerOfTwo(before - largest);
       const bytes = <usize>task.valueWidth * 4;
       multiply(task.output + row * bytes, shrink, bytes);
+      sum += load<f32>(task.sum + row * 4) * shrink;
+      store<f32>(task.largest + row * 4, largest);
+    } else {
+      sum += load<f32>(task.sum + row * 4);
     }
+    store<f32>(task.sum + row * 4, sum);
   }
+}
+
+@inline
+function powerOfTwo(x: f32): f32 {
+  return f32x4.extract_lane(powerOfTwo4(f32x4.splat(x)), 0);
 }
 
 function largestOf(x: usize, bytes: usize): f32 {
@@ -212,12 +210,12 @@ function largestOf(x: usize, bytes: usize): f32 {
   return max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1));
 }
 
-/** `x = exp(x - shift)`; returns the sum. */
-function exponentials(x: usize, bytes: usize, shift: f32): f32 {
+/** `x = 2^(x - shift)`; returns the sum. */
+function powersOfTwo(x: usize, bytes: usize, shift: f32): f32 {
   const shifts = f32x4.splat(shift);
   let sums = f32x4.splat(0);
   for (let i: usize = 0; i < bytes; i += 16) {
-    const e = exp4(f32x4.sub(v128.load(x + i), shifts));
+    const e = powerOfTwo4(f32x4.sub(v128.load(x + i), shifts));
     v128.store(x + i, e);
     sums = f32x4.add(sums, e);
   }
@@ -266,7 +264,7 @@ function mix(
 
 /**
  * Joins the states of `pieces` parts of the context, each of `rows` rows: with `m = max_p largest_p` and
- * `f_p = exp(largest_p - m)`, `to = sum_p f_p from_p / sum_p f_p sum_p`. `from` has rows of `padded` numbers, `to` of
+ * `f_p = 2^(largest_p - m)`, `to = sum_p f_p from_p / sum_p f_p sum_p`. `from` has rows of `padded` numbers, `to` of
  * `width`; rows that saw nothing are zero. Rows `first … first + count - 1` are made.
  */
 export function joinStates(
@@ -300,7 +298,7 @@ export function joinStates(
 
 @inline
 function shareOf(largest: usize, most: f32, row: i32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(load<f32>(largest + <usize>row * 4) - most)), 0);
+  return powerOfTwo(load<f32>(largest + <usize>row * 4) - most);
 }
 
 /** `to (+)= factor * from`, in `bytes`. */

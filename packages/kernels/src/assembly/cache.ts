@@ -5,6 +5,7 @@ import { widenF16 } from "./panels";
 export const CACHE_F32: i32 = 0;
 const CACHE_F16: i32 = 1;
 const CACHE_BF16: i32 = 2;
+export const CACHE_I8: i32 = 3;
 
 /** Bytes of a row of `width` numbers; one of signed bytes begins with its scale. */
 @inline

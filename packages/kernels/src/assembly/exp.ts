@@ -1,3 +1,5 @@
+import { madd } from "./madd";
+
 /**
  * `e^x` of four numbers, relative error below 2e-7; 0 below -87, finite above 88.
  *
@@ -22,7 +24,27 @@ export function exp4(x: v128): v128 {
   return v128.and(i32x4.add(p, i32x4.shl(shifted, 23)), visible);
 }
 
-const LOG2_E: f32 = 1.4426950408889634;
+/**
+ * `2^x` of four numbers that are not above 0, relative error below 3e-7; 2^-126 below -126.
+ *
+ * `x = n + r`, `|r| <= 1/2`, `2^r = 1 + r p(r)` with `p` interpolating at the Chebyshev nodes, and `2^n` added to the
+ * exponent bits. Nothing but the last two steps rounds, so no constant has to be split.
+ */
+@inline
+export function powerOfTwo4(x: v128): v128 {
+  const bounded = f32x4.pmax(x, f32x4.splat(-126));
+  const shifter = f32x4.splat(12582912);
+  const shifted = f32x4.add(bounded, shifter);
+  const r = f32x4.sub(bounded, f32x4.sub(shifted, shifter));
+  let p = madd(f32x4.splat(0.00966636851538443), f32x4.splat(0.0013381302537300043), r);
+  p = madd(f32x4.splat(0.05550381013796492), p, r);
+  p = madd(f32x4.splat(0.24022349038020388), p, r);
+  p = madd(f32x4.splat(0.6931471805599453), p, r);
+  p = madd(f32x4.splat(1), p, r);
+  return i32x4.add(p, i32x4.shl(shifted, 23));
+}
+
+export const LOG2_E: f32 = 1.4426950408889634;
 const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -0.00021219444005471377;
 
