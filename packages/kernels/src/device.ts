@@ -166,6 +166,9 @@ export interface PageLayout {
 /**
  * Formats of cached rows. What is written is rounded to the nearest number of the format, of two to the even one; what is
  * read is float32 again. `i8` keeps a float32 scale per row, `max |x| / 127`, and a signed byte per number.
+ *
+ * Attention has the precision of float32 over what the rows hold. Over `i8` rows a device may round queries, and the softmax
+ * weights of up to 128 rows times their scales, to whole numbers of 16 bits (relative error 1.5e-5 of the largest of them).
  */
 export type CacheStorage = "f32" | "f16" | "bf16" | "i8";
 

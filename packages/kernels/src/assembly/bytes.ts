@@ -1,26 +1,12 @@
-import { RUN } from "./attention";
 import { cacheRowBytes, CACHE_I8 } from "./cache";
-import { Task } from "./task";
+import { sum4 } from "./exp";
+import { RUN } from "./task";
 
 /**
  * Attention over rows of signed bytes in whole numbers: bytes widened to 16 bits once for all heads meet queries, and
  * weights times the row's scale, that are rounded to 16 bits (error 1.5e-5 of the largest of a query or of a run's
  * weights). Products are exact: `width / 4` or `RUN` products of 32767 * 127 fit 32 bits.
  */
-
-/** Most numbers of a key, of both parts together. */
-const WIDEST: i32 = 1024;
-
-/** Bytes of `rows` rounded queries. */
-export function queryBytes(rows: i32): usize {
-  return <usize>rows * (WIDEST + 16) * 2;
-}
-
-export function inBytes(task: Task): bool {
-  if (task.valueStorage != CACHE_I8 || task.widthA + task.widthB > WIDEST) return false;
-  if (task.widthA && task.storageA != CACHE_I8) return false;
-  return !task.widthB || task.storageB == CACHE_I8;
-}
 
 /** `count` rows as 16-bit numbers, `width` apart, and their scales. Up to 32 bytes behind the last row are written. */
 export function widenKeys(to: usize, scales: usize, from: usize, width: i32, count: i32): void {
@@ -66,15 +52,41 @@ export function widenPairs(to: usize, scales: usize, from: usize, width: i32, co
 
 /** Rounds a query to whole numbers of 16 bits, zeros up to a multiple of 8 behind them; returns what one is worth. */
 export function roundQuery(to: usize, query: usize, width: i32): f32 {
-  let most: f32 = 0;
-  for (let i = 0; i < width; i++) most = max(most, abs(load<f32>(query + <usize>i * 4)));
-  const factors = f32x4.splat(most > 0 ? 32767 / most : 0);
-  for (let i = 0; i < width; i += 8) {
-    const at = query + <usize>i * 4;
-    v128.store(to + <usize>i * 2, round8(f32x4.mul(v128.load(at), factors), f32x4.mul(v128.load(at, 16), factors)));
+  const bytes = <usize>width * 4;
+  let most = f32x4.splat(0);
+  let sums = most;
+  let i: usize = 0;
+  for (const whole = bytes & ~15; i < whole; i += 16) {
+    const x = v128.load(query + i);
+    most = f32x4.pmax(most, f32x4.abs(x));
+    sums = f32x4.add(sums, x);
   }
-  for (let i = width; i < ((width + 7) & ~7); i++) store<i16>(to + <usize>i * 2, 0);
-  return most / 32767;
+  for (; i < bytes; i += 4) {
+    const x = v128.load32_zero(query + i);
+    most = f32x4.pmax(most, f32x4.abs(x));
+    sums = f32x4.add(sums, x);
+  }
+  const largest = largest4(most);
+  const factors = f32x4.splat(largest > 0 ? 32767 / largest : 0);
+  for (i = 0; i < bytes; i += 32) {
+    const a = f32x4.mul(v128.load(query + i), factors);
+    const b = f32x4.mul(v128.load(query + i, 16), factors);
+    v128.store(to + (i >> 1), round8(a, b));
+  }
+  for (let n = width; n < ((width + 7) & ~7); n++) store<i16>(to + <usize>n * 2, 0);
+  return (largest + invalid4(sums)) / 32767;
+}
+
+@inline
+function largest4(x: v128): f32 {
+  const pairs = f32x4.pmax(x, v128.shuffle<f32>(x, x, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
+/** 0, or not a number where a lane is infinite or not a number: largest numbers would hide it. */
+@inline
+function invalid4(sums: v128): f32 {
+  return sum4(f32x4.mul(sums, f32x4.splat(0)));
 }
 
 /** The nearest whole numbers of 16 bits. Adding 1.5 * 2^23 rounds and leaves them in the low bits. */
@@ -98,22 +110,19 @@ export function roundWeights(weights: usize, scales: usize, bytes: usize): f32 {
     v128.store(weights + i, w);
   }
   if (bytes & 16) v128.store(weights + bytes, i32x4.splat(0));
-  most = f32x4.pmax(most, v128.shuffle<f32>(most, most, 2, 3, 0, 1));
-  const largest = max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1));
+  const largest = largest4(most);
   const factors = f32x4.splat(largest > 0 ? 32767 / largest : 0);
   for (let i: usize = 0; i < bytes; i += 32) {
     const a = f32x4.mul(v128.load(weights + i), factors);
     const b = f32x4.mul(v128.load(weights + i, 16), factors);
     v128.store(weights + (i >> 1), round8(a, b));
   }
-  // Not a number in any of them stays visible.
-  sums = f32x4.mul(f32x4.add(sums, v128.shuffle<f32>(sums, sums, 2, 3, 0, 1)), f32x4.splat(0));
-  return (largest + f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1)) / 32767;
+  return (largest + invalid4(sums)) / 32767;
 }
 
 /**
  * Logits of two queries with four keys, in one part: `to (+)= unit * scale * q . k`. `unit0` and `unit1` include the
- * factor on logits. The second row of results is `RUN` numbers behind the first. See `scores.ts` for `left`.
+ * factor on logits. The second row of results is `next` bytes behind the first; they may be the same. See `scores.ts` for `left`.
  */
 export function scoreBytes2x4(
   q0: usize,
@@ -126,6 +135,7 @@ export function scoreBytes2x4(
   unit0: f32,
   unit1: f32,
   to: usize,
+  next: usize,
   add: bool,
 ): void {
   const k1 = left > 1 ? k0 + stride : k0;
@@ -156,8 +166,11 @@ export function scoreBytes2x4(
     b3 = dotAdd(b3, y, k);
   }
   const factors = v128.load(scales);
-  storeScaled(to, sums4(a0, a1, a2, a3), f32x4.mul(factors, f32x4.splat(unit0)), add);
-  storeScaled(to + RUN * 4, sums4(b0, b1, b2, b3), f32x4.mul(factors, f32x4.splat(unit1)), add);
+  const first = f32x4.mul(sums4(a0, a1, a2, a3), f32x4.mul(factors, f32x4.splat(unit0)));
+  const second = f32x4.mul(sums4(b0, b1, b2, b3), f32x4.mul(factors, f32x4.splat(unit1)));
+  const before = v128.load(to);
+  v128.store(to + next, add ? f32x4.add(v128.load(to + next), second) : second);
+  v128.store(to, add ? f32x4.add(before, first) : first);
 }
 
 @inline
@@ -173,12 +186,6 @@ function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.convert_i32x4_s(
     i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7)),
   );
-}
-
-@inline
-function storeScaled(to: usize, sums: v128, factors: v128, add: bool): void {
-  const scaled = f32x4.mul(sums, factors);
-  v128.store(to, add ? f32x4.add(scaled, v128.load(to)) : scaled);
 }
 
 /** Adds weighted sums of interleaved value rows to four outputs, 8 columns at a time; `bytes` is a multiple of 32. */

@@ -1,5 +1,5 @@
 import { madd } from "./madd";
-import { RUN } from "./attention";
+import { RUN } from "./task";
 
 /** Weighted sums of value rows as they lie in the cache, added to the outputs. `stride` and `bytes` are in bytes. */
 

@@ -1,3 +1,10 @@
+/** Query rows (heads of tokens) per step. */
+export const ROWS: i32 = 64;
+/** Most cached rows per step, which all tiles divide. */
+export const MOST_CACHED: i32 = 120;
+/** Numbers from the logits of one row of a step to those of the next; a tile may write one too many. */
+export const RUN: i32 = 128;
+
 /**
  * The attention of one sequence. The device writes these fields, 4 bytes each, in this order
  * (`cpu/attention-state.ts`).
@@ -23,7 +30,7 @@ export class Task {
   valueStride: i32;
   /** A multiple of 8; what exceeds the true width holds neighbouring numbers and is ignored. */
   valueWidth: i32;
-  /** Unnormalised mixture, largest logit so far and sum of weights so far: the state of an online softmax. */
+  /** Unnormalised mixture, largest logit so far (in units of ln 2) and sum of weights so far: the state of an online softmax. */
   output: usize;
   largest: usize;
   sum: usize;
@@ -50,4 +57,11 @@ export class Task {
   storageA: i32;
   storageB: i32;
   valueStorage: i32;
+}
+
+/** Index in the per-row arrays of row `r` of a block of `heads` heads per token that begins at `firstRow`. */
+@inline
+export function rowIndex(task: Task, firstRow: i32, heads: i32, r: i32): usize {
+  const token = r / heads;
+  return <usize>(firstRow + token * task.heads + (r - token * heads));
 }

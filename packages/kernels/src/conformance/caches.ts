@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import { cacheStorages, roundRow } from "../cache-storage";
 import type { AttentionSequence, CacheStorage, PagePool } from "../device";
-import { expectClose, expectCode, randomTensor, randomWeight, type Subject } from "./expectations";
+import {
+  expectClose,
+  expectCode,
+  randomTensor,
+  randomWeight,
+  tensorOf,
+  type Subject,
+} from "./expectations";
 import { Random } from "./random";
 
 /** What one row of a cache holds. */
@@ -68,6 +75,25 @@ export function cacheTests(subject: Subject): void {
     }
   });
 
+  test.each(cacheStorages)(
+    "not a number in %s rows stays visible in attention",
+    async (storage) => {
+      const { device } = subject;
+      const latents = device.pagePool({ pages: 1, pageTokens: 3, width: 2, storage });
+      const rows = tensorOf(device, [
+        [1, 2],
+        [3, NaN],
+        [5, 6],
+      ]);
+      device.writePages(latents, rows, Int32Array.of(0, 1, 2));
+      const queryNope = tensorOf(device, [[1, 1]]);
+      const sequences = [{ queryStart: 0, queryCount: 1, length: 3, pages: Int32Array.of(0) }];
+      const input = { queryNope, latents, heads: 1, scale: 1, sequences } as const;
+      const y = await device.read(device.latentAttention({ ...input, way: "absorbed" }));
+      expect([...y].filter(Number.isFinite)).toEqual([]);
+    },
+  );
+
   test("unknown storages and too wide rows are refused", () => {
     const { device } = subject;
     const layout = { pages: 1, pageTokens: 1, width: 16_385 };
@@ -80,16 +106,17 @@ export function cacheTests(subject: Subject): void {
   for (const storage of cacheStorages.filter((name) => name !== "f32")) {
     test(`attention over ${storage} rows is attention over their rounded numbers`, async () => {
       const { device } = subject;
-      for (const [sequences, window] of [
-        [[sequence(0, 1, 61)], undefined],
-        [[sequence(0, 33, 61)], undefined],
-        [[sequence(0, 2, 9), sequence(2, 1, 60), sequence(3, 5, 30)], 7],
+      for (const [sequences, window, pageTokens] of [
+        [[sequence(0, 1, 61)], undefined, 8],
+        [[sequence(0, 33, 61)], undefined, 8],
+        [[sequence(0, 2, 9), sequence(2, 1, 60), sequence(3, 5, 30)], 7, 8],
+        [[sequence(0, 1, 259), sequence(1, 2, 131)], undefined, 256],
       ] as const) {
         const tokens = sequences.reduce((sum, { queryCount }) => sum + queryCount, 0);
         const common = { heads: 6, scale: 0.3, window, sequences };
         const [keys, values] = [
-          planes(subject, 1, 3 * 20, storage),
-          planes(subject, 2, 36, storage),
+          planes(subject, 1, 3 * 20, storage, pageTokens),
+          planes(subject, 2, 36, storage, pageTokens),
         ];
         const query = randomTensor(device, new Random(3), [tokens, 6 * 20]).tensor;
         const grouped = (which: 0 | 1) =>
@@ -102,8 +129,8 @@ export function cacheTests(subject: Subject): void {
           });
         await expectSame(subject, grouped(0), grouped(1));
 
-        const latents = planes(subject, 4, 40, storage);
-        const ropeKeys = planes(subject, 5, 6, storage);
+        const latents = planes(subject, 4, 40, storage, pageTokens);
+        const ropeKeys = planes(subject, 5, 6, storage, pageTokens);
         const random = new Random(6);
         const input = {
           ...common,
@@ -139,17 +166,19 @@ function planes(
   seed: number,
   width: number,
   storage: CacheStorage,
+  pageTokens: number,
 ): readonly [PagePool, PagePool] {
-  const { tensor, values } = randomTensor(device, new Random(seed), [64, width]);
+  const count = 8 * pageTokens;
+  const { tensor, values } = randomTensor(device, new Random(seed), [count, width]);
   const rounded = values.slice();
   for (let at = 0; at < values.length; at += width) {
     rounded.set(roundRow(values.slice(at, at + width), storage), at);
   }
-  const slots = Int32Array.from({ length: 64 }, (_, i) => i);
-  const layout = { pages: 8, pageTokens: 8, width };
+  const slots = Int32Array.from({ length: count }, (_, i) => i);
+  const layout = { pages: 8, pageTokens, width };
   const pools = [device.pagePool({ ...layout, storage }), device.pagePool(layout)] as const;
   device.writePages(pools[0], tensor, slots);
-  device.writePages(pools[1], device.tensor(rounded, [64, width]), slots);
+  device.writePages(pools[1], device.tensor(rounded, [count, width]), slots);
   return pools;
 }
 

@@ -158,6 +158,19 @@ const cases: readonly Case[] = [
     pageTokens: 16,
     parts: [[140, 290]],
   },
+  // Every remainder of heads and widths in tiles, over rows that follow each other.
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((heads) => ({
+    title: `neighbouring rows, ${heads} heads`,
+    heads,
+    rank: 20 + heads,
+    nopeDim: 20 + heads,
+    ropeDim: heads,
+    pageTokens: 256,
+    parts: [
+      [1, 250 + heads],
+      [2, 60 + heads],
+    ] as const,
+  })),
 ];
 
 const ways: readonly AttentionWay[] = ["absorbed", "expanded", "auto"];
