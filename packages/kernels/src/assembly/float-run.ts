@@ -47,7 +47,8 @@ function score(
   for (let block = 0; block < count; block += 12) {
     const end = min(count, block + 12);
     let r = 0;
-    for (; r + 3 <= rows && rows - r != 4; r += 3) {
+    // Without fused instructions products need a register too, and 2x4 is faster.
+    for (; ASC_FEATURE_RELAXED_SIMD && r + 3 <= rows && rows - r != 4; r += 3) {
       const r0 = rowIndex(task, firstRow, heads, r);
       const r1 = rowIndex(task, firstRow, heads, r + 1);
       const r2 = rowIndex(task, firstRow, heads, r + 2);
