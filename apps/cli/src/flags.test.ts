@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { byteCount, decimal, integer, part, wordOr } from "./flags";
+import { byteCount, decimal, integer, part, wordOr, words } from "./flags";
 
 describe("integer", () => {
   it("reads every whole number of its range and nothing else", () => {
@@ -57,5 +57,13 @@ it("byteCount reads units and refuses bare numbers", () => {
   for (const [text, bytes] of Object.entries(sizes)) expect(byteCount(text)).toBe(bytes);
   for (const text of ["", "5", "GB", "-1MB", "0MB", "5 MiB", "1e3MB"]) {
     expect(() => byteCount(text), text).toThrow(InvalidArgumentError);
+  }
+});
+
+it("words takes any of its list and nothing else", () => {
+  const read = words(["complex", "centring"]);
+  expect(read("centring, complex")).toEqual(["centring", "complex"]);
+  for (const text of ["", "complex,", "centering"]) {
+    expect(() => read(text), text).toThrow(InvalidArgumentError);
   }
 });

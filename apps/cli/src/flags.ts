@@ -108,6 +108,14 @@ export function wordOr<Word extends string, Value>(
   return (value) => (value === word ? word : otherwise(value));
 }
 
+/** Some words of a list with commas between them: `complex,centring`. */
+export function words<Word extends string>(
+  choices: readonly Word[],
+): (value: string) => readonly Word[] {
+  const one = oneOf(choices);
+  return (value) => value.split(",").map((item) => one(item.trim()));
+}
+
 function oneOf<Word extends string>(choices: readonly Word[]): (value: string) => Word {
   return (value) => {
     const found = choices.find((word) => word === value);

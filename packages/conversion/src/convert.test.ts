@@ -120,7 +120,7 @@ describe("exact method", () => {
     );
   });
 
-  it("has no sizes to choose", async () => {
+  it("has nothing to choose", async () => {
     const files = await openModel(golden("llama"));
     expect(await codeOf(() => planConversion(files, { method: "exact", keep: 0.5 }))).toBe(
       "InvalidOption",

@@ -33,6 +33,11 @@ export {
   type KeyComponent,
 } from "./methods/output-aware/selection";
 export { splitHeads, type SplitHeads } from "./methods/output-aware/split";
+export {
+  stepNames,
+  type OutputAwareStep,
+  type OutputAwareSteps,
+} from "./methods/output-aware/steps";
 export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./methods/ro-rope";
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
 export { savedLayers } from "./resume/layer-store";

@@ -1,5 +1,6 @@
 import type { FormatName } from "./formats";
 import type { MethodName } from "./methods";
+import type { OutputAwareSteps } from "./methods/output-aware/steps";
 
 /** What a caller may choose. Sizes are given as `keep`, or as `kvLoraRank` and `ropeDim`, or not at all. */
 export interface ConversionOptions {
@@ -14,6 +15,8 @@ export interface ConversionOptions {
   readonly freqFold?: "auto" | number | undefined;
   /** Low rank of the queries; default dense. */
   readonly qLoraRank?: number | undefined;
+  /** Method `output-aware`: steps to leave out, by `false`, so that their share can be measured. Default: all are taken. */
+  readonly steps?: Partial<OutputAwareSteps> | undefined;
   /** Storage of the weights; `auto` keeps the source's, see `outputDType`. */
   readonly dtype?: OutputDType | undefined;
   readonly maxShardBytes?: number | undefined;
@@ -21,7 +24,7 @@ export interface ConversionOptions {
 
 export type OutputDType = "auto" | "bf16" | "f16" | "f32";
 
-/** Sizes of the latent attention, the same for every layer. */
+/** What a method settles from the options: sizes of the latent attention, the same for every layer, and its own choices. */
 export interface LatentSizes {
   readonly kvLoraRank: number;
   readonly ropeDim: number;
@@ -30,6 +33,8 @@ export interface LatentSizes {
   readonly qLoraRank?: number | undefined;
   /** See `FormatNeeds`. */
   readonly standardLadder?: boolean | undefined;
+  /** For method `output-aware`. */
+  readonly steps?: OutputAwareSteps | undefined;
 }
 
 /** What an output format asks of a method. */

@@ -93,6 +93,20 @@ describe("convert", () => {
     });
   });
 
+  it("leaves steps out", async () => {
+    const weights = async (...flags: string[]) => {
+      const out = await newFolder();
+      const few = ["--samples", "2", "--sequence-length", "9"];
+      await transmla(["convert", "sample", out, ...few, ...flags]);
+      return readFile(join(out, "model.safetensors"));
+    };
+    const whole = await weights();
+    const one = await weights("--without", "complex");
+    const two = await weights("--without", "complex,centring");
+    expect(one.equals(whole)).toBe(false);
+    expect(two.equals(one)).toBe(false);
+  });
+
   it("gives the same bytes again, and others for another seed", async () => {
     const weights = async (seed: string) => {
       const out = await newFolder();
@@ -207,6 +221,12 @@ describe("refusals, before anything is written", () => {
     ["a rotation that does not fit", ["--kv-rank", "16", "--rope-dim", "3"], /--rope-dim 3/],
     ["a latent that is too wide", ["--kv-rank", "9999", "--rope-dim", "8"], /--kv-rank 9999/],
     ["a fold that does not fit", ["--method", "transmla", "--freqfold", "3"], /--freqfold 3/],
+    ["a step that is none", ["--without", "centring,luck"], /complex, queryAware, .*outputRefit/],
+    [
+      "steps of a method that has none",
+      ["--method", "transmla", "--without", "complex"],
+      /leave --without out/,
+    ],
     ["a fold where none is used", ["--freqfold", "2"], /leave --freqfold out/],
     ["a query rank that is too large", ["--method", "transmla", "--q-rank", "9999"], /--q-rank/],
     ["sequences beyond the context", ["--sequence-length", "1025"], /1024 tokens/],

@@ -5,6 +5,7 @@ import {
   methods,
   planConversion,
   savedLayers,
+  stepNames,
   type ConversionPlan,
   type FormatName,
   type MethodName,
@@ -24,6 +25,7 @@ import {
   toggle,
   withDefault,
   wordOr,
+  words,
 } from "../flags";
 import { companionFiles, tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { checkOutput, withOutput } from "../output-folder";
@@ -49,6 +51,11 @@ const flags = {
     wordOr("auto", integer(1)),
   ),
   qRank: optional("--q-rank <n>", "low rank for the queries (default: dense)", integer(1)),
+  without: optional(
+    "--without <steps>",
+    `steps of output-aware to leave out, to see what they are worth: ${stepNames.join(", ")}`,
+    words(stepNames),
+  ),
   calibration: optional("--calibration <file>", "UTF-8 text that the model is measured on", filled),
   samples: withDefault("--samples <n>", "sequences taken from that text", integer(2, 1e6), 64),
   sequenceLength: withDefault("--sequence-length <n>", "tokens of each", integer(2, 1e6), 256),
@@ -79,6 +86,7 @@ export const convertCommand = defineCommand({
     ["transmla convert ./model ./mla --method exact", "the same cache, the same logits"],
     ["transmla convert ./model ./mla --format deepseek", "for stock Hugging Face transformers"],
     ["transmla convert ./model ./mla --calibration book.txt --dry-run", "what would be done"],
+    ["transmla convert sample ./poorer --without complex,centring", "what two steps are worth"],
   ],
   action: (context, [name = "", out = ""], values) =>
     withModel(context, name, async (model) => {
@@ -96,7 +104,8 @@ export const convertCommand = defineCommand({
 });
 
 function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan {
-  const { method, format, keep, kvRank, ropeDim, freqFold, qRank, dtype, maxShardSize } = values;
+  const { method, format, keep, kvRank, ropeDim, freqFold, qRank, without, dtype, maxShardSize } =
+    values;
   const sized = keep !== undefined || kvRank !== undefined || ropeDim !== undefined;
   // Methods that need no calibration do not compress.
   const keepDefault = methods[method].needsCalibration && !sized ? DEFAULT_KEEP : undefined;
@@ -109,6 +118,7 @@ function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan 
       ropeDim,
       freqFold,
       qLoraRank: qRank,
+      steps: without && Object.fromEntries(without.map((step) => [step, false])),
       dtype,
       maxShardBytes: maxShardSize,
     });
@@ -125,6 +135,7 @@ const flagNames: Readonly<Record<string, string>> = {
   ropeDim: "--rope-dim",
   freqFold: "--freqfold",
   qLoraRank: "--q-rank",
+  steps: "--without",
 };
 
 function withFlagNames(message: string): string {

@@ -9,16 +9,16 @@ import type { ConversionMethod } from "./method";
 export const exactMethod: ConversionMethod = {
   needsCalibration: false,
 
-  sizes(original, { keep, kvLoraRank, ropeDim, freqFold, qLoraRank }, { standardLadder }) {
+  sizes(original, { keep, kvLoraRank, ropeDim, freqFold, qLoraRank, steps }, { standardLadder }) {
     if (standardLadder) {
       throw new ConversionError(
         "UnsupportedFormat",
         "The exact method rotates every key/value head at the same frequencies, which only the native format can say. Use the native format, or method output-aware.",
       );
     }
-    const given = { keep, kvLoraRank, ropeDim, freqFold, qLoraRank };
+    const given = { keep, kvLoraRank, ropeDim, freqFold, qLoraRank, steps };
     const named = Object.entries(given).find(([, value]) => value !== undefined);
-    if (named) throw invalid(`The exact method has no sizes to choose; leave ${named[0]} out.`);
+    if (named) throw invalid(`The exact method has nothing to choose; leave ${named[0]} out.`);
     const config = exactConfig(original);
     return { kvLoraRank: config.kvLoraRank, ropeDim: config.ropeDim };
   },

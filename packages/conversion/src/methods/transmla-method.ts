@@ -12,6 +12,9 @@ export const transmlaMethod: ConversionMethod = {
   needsCalibration: true,
 
   sizes(original, options) {
+    if (options.steps !== undefined) {
+      throw invalid("The transmla method is one piece; leave steps out.");
+    }
     const { headDim } = original;
     const sizes = compressedSizes(original, options, ropeDims(original));
     const freqFold = options.freqFold ?? "auto";

@@ -2,6 +2,7 @@ import {
   add,
   blockDiagonal,
   columnSlice,
+  identity,
   leadingEigen,
   matrix,
   multiply,
@@ -17,6 +18,7 @@ import type { GroupedAttentionConfig } from "@transmla/models";
 import type { GroupedWeights } from "../../weights";
 import { stackRows, type JointLatent } from "../joint-compression";
 import type { SplitHeads } from "./split";
+import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Weight of keys against values, relative to equal shares of the weighted energy. */
 const KEY_SHARE = 0.7;
@@ -44,6 +46,7 @@ export interface OutputAwareLatent extends JointLatent {
  * `down = P^T S^(1/2) Y`, `up = S^(-1/2) P` (Eckart and Young in the metric `S`).
  *
  * @param inputMoment `E[x~ x~^T]`
+ * @param steps `outputAware` off: `Mk = 1`, `Mv = 1`; `centring` off: `y` as it is, and nothing is left to the bias
  */
 export function outputAwareLatent(
   weights: GroupedWeights,
@@ -51,15 +54,18 @@ export function outputAwareLatent(
   { nopeKeys, queryNope }: Pick<SplitHeads, "nopeKeys" | "queryNope">,
   inputMoment: Matrix,
   rank: number,
+  steps: Pick<OutputAwareSteps, "outputAware" | "centring"> = allSteps,
 ): OutputAwareLatent {
   const y = stackRows(nopeKeys, weights.value);
-  const covariance = symmetricForm(y, centred(inputMoment));
-  const metric = balancedRoots(
-    queryMetric(queryNope, config, inputMoment),
-    outputMetric(weights.output, config),
-    covariance,
-    config.heads * (LEAST_LOGIT / config.scale) ** 2,
-  );
+  const covariance = symmetricForm(y, steps.centring ? centred(inputMoment) : inputMoment);
+  const metric = steps.outputAware
+    ? balancedRoots(
+        queryMetric(queryNope, config, inputMoment),
+        outputMetric(weights.output, config),
+        covariance,
+        config.heads * (LEAST_LOGIT / config.scale) ** 2,
+      )
+    : balancedRoots(identity(nopeKeys.rows), identity(weights.value.rows), covariance, 0);
   const { values: energies, vectors: leading } = leadingEigen(
     symmetricForm(metric.root, covariance),
     rank,
@@ -73,7 +79,9 @@ export function outputAwareLatent(
     keyUp: rowSlice(up, 0, keyRows),
     valueUp,
     keptEnergy: sum(energies.subarray(0, rank)) / (sum(energies) || 1),
-    valueOffset: meanResidual(weights.value, valueUp, down, inputMoment),
+    valueOffset: steps.centring
+      ? meanResidual(weights.value, valueUp, down, inputMoment)
+      : new Float64Array(weights.value.rows),
   };
 }
 
@@ -127,7 +135,8 @@ function balancedRoots(
   const valueCovariance = columnSlice(rowSlice(covariance, keyRows), keyRows);
   const keyEnergy = Math.max(leastKeyEnergy, trace(multiply(keyMetric, keyCovariance)));
   const valueEnergy = trace(multiply(valueMetric, valueCovariance));
-  const balance = valueEnergy > 0 ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
+  const measured = valueEnergy > 0 && keyEnergy > 0;
+  const balance = measured ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
   const keys = squareRoots(keyMetric, { floor: FLOOR });
   const values = squareRoots(valueMetric, { floor: FLOOR });
   const scaled = (m: Matrix, factor: number) => scaleRows(m, new Float64Array(m.rows).fill(factor));

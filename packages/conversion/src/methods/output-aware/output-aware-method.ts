@@ -5,6 +5,7 @@ import {
   type DecoderLayer,
   type GroupedAttentionConfig,
 } from "@transmla/models";
+import type { CalibrationStream } from "../../calibration-stream";
 import { compressedSizes, invalid } from "../../sizes";
 import { readGroupedWeights, type LatentWeights } from "../../weights";
 import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } from "../method";
@@ -12,6 +13,7 @@ import { ParallelStreams, type OriginalBatch } from "../parallel-streams";
 import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
 import { outputAwareConfig, outputAwareWeights } from "./output-aware";
 import { OutputRefit } from "./output-refit";
+import { withDefaults } from "./steps";
 
 /** Our method: complex query-aware rotations, expected phase, output-aware factorisation, output refit. */
 export const outputAwareMethod: ConversionMethod = {
@@ -29,7 +31,8 @@ export const outputAwareMethod: ConversionMethod = {
     const keyPairs = (kvHeads * headDim) / 2 - 1;
     const pairs = standardLadder ? Math.min(headDim / 2, keyPairs) : keyPairs;
     const ropeDims = Array.from({ length: pairs }, (_, i) => 2 * (i + 1));
-    return { ...compressedSizes(original, options, ropeDims), standardLadder };
+    const sizes = compressedSizes(original, options, ropeDims);
+    return { ...sizes, standardLadder, steps: withDefaults(options.steps) };
   },
 
   /** Which frequencies are kept is known after calibration; until then the highest stand for them. */
@@ -45,12 +48,16 @@ export const outputAwareMethod: ConversionMethod = {
   start: async (job) => new OutputAwareConverter(job, await ParallelStreams.start(job)),
 };
 
-/** Converts layer by layer on the stream of the model converted so far. */
+/** Converts layer by layer on the stream of the model converted so far, or on the original's without step `sequential`. */
 class OutputAwareConverter implements LayerConverter {
+  private readonly steps;
+
   constructor(
     private readonly job: ConversionJob,
     private readonly streams: ParallelStreams,
-  ) {}
+  ) {
+    this.steps = withDefaults(job.sizes.steps);
+  }
 
   get warnings(): readonly string[] {
     return this.streams.warnings;
@@ -61,18 +68,21 @@ class OutputAwareConverter implements LayerConverter {
   }
 
   async convert(layer: number): Promise<ConvertedLayer> {
-    const { streams } = this;
+    const { streams, steps } = this;
     const { files, device, sizes, encode, signal } = this.job;
     const loader = new WeightLoader(device, files.checkpoint, signal);
     try {
       const decoder = await loadDecoderLayer(loader, files.config, layer);
       const original = files.config.layers[layer].attention as GroupedAttentionConfig;
       const grouped = await readGroupedWeights(files.checkpoint, original, layer);
-      const inputMoment = await streams.inputMoment(streams.converted, decoder);
-      const phases = await this.expectedPhases(decoder, original);
-      const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes);
+      const input = asItIs(steps.sequential ? streams.converted : streams.original);
+      const inputMoment = await streams.inputMoment(input, decoder);
+      const phases = await this.expectedPhases(input, decoder, original);
+      const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
       const did = await streams.advanceOriginal(layer, decoder);
-      const output = await this.refitOutput(layer, decoder, initial.weights, did);
+      const output = steps.outputRefit
+        ? await this.refitOutput(layer, input, decoder, initial.weights, did)
+        : initial.weights.output;
       const weights = { ...initial.weights, output };
       const tensors = encode(layer, weights);
       const { config } = weights;
@@ -83,19 +93,20 @@ class OutputAwareConverter implements LayerConverter {
     }
   }
 
-  /** The original attention's phases on what the converted model feeds it. */
+  /** The original attention's phases on a layer's input. */
   private async expectedPhases(
+    input: CalibrationStream,
     decoder: DecoderLayer,
     original: GroupedAttentionConfig,
   ): Promise<ExpectedPhases> {
-    const { runner, converted } = this.streams;
+    const { runner } = this.streams;
     const { device } = this.job;
     const attention = decoder.attention as GroupedAttentionLayer;
     const { kvHeads, headDim, frequencies } = original;
     const expected = new ExpectedPhase(original);
     const positionsOf: Int32Array[] = [];
     await runner.eachBatch(
-      converted,
+      input,
       { planes: attention.planes, frequencies },
       ({ x, positions, context }) => {
         positionsOf.push(positions);
@@ -110,25 +121,26 @@ class OutputAwareConverter implements LayerConverter {
     return expected.phases();
   }
 
-  /** The output projection that brings the converted stream closest to the original's. */
+  /** The output projection that brings the stream of `input` closest to the original's. */
   private async refitOutput(
     layer: number,
+    input: CalibrationStream,
     decoder: DecoderLayer,
     weights: LatentWeights,
     original: readonly OriginalBatch[],
   ): Promise<LatentWeights["output"]> {
-    const { runner, converted } = this.streams;
+    const { runner } = this.streams;
     const { encode } = this.job;
     const { config } = weights;
     const refit = new OutputRefit(weights.output.columns - 1, weights.output.rows);
     await this.streams.withAttention(layer, config, encode(layer, weights), (attention) =>
       runner.eachBatch(
-        converted,
+        input,
         { planes: attention.planes, frequencies: config.frequencies },
         ({ x, context }) => [attention.mix(decoder.attentionInput(x), context)],
         (batch, [mixed]) => {
           const { before, output } = original[batch];
-          const { states } = converted.batches[batch];
+          const { states } = input.batches[batch];
           refit.add(
             mixed,
             Float32Array.from(output, (value, i) => before[i] + value - states[i]),
@@ -138,4 +150,9 @@ class OutputAwareConverter implements LayerConverter {
     );
     return refit.solve(weights.output);
   }
+}
+
+/** The stream where it is now: it stays when the other moves on. */
+function asItIs({ batches }: CalibrationStream): CalibrationStream {
+  return { batches: batches.map((batch) => ({ ...batch })) };
 }

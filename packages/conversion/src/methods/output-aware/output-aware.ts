@@ -6,6 +6,7 @@ import { outputAwareLatent } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
 import { splitHeads } from "./split";
+import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Sizes of one converted layer. */
 export interface OutputAwareSizes {
@@ -54,16 +55,17 @@ export function outputAwareWeights(
   inputMoment: Matrix,
   phases: ExpectedPhases,
   sizes: OutputAwareSizes,
+  steps: OutputAwareSteps = allSteps,
 ): { readonly weights: LatentWeights; readonly keptEnergy: number } {
-  const rotations = complexRotations(weights, original, inputMoment);
+  const rotations = complexRotations(weights, original, inputMoment, steps);
   const energies = queryEnergies(weights, original, inputMoment);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
   const kept = sizes.standardLadder
     ? highestFrequencies(pairs)
-    : selectRotated(rotations, energies, squares, original, pairs);
-  const split = splitHeads(weights, original, rotations, kept, phases);
-  const latent = outputAwareLatent(weights, original, split, inputMoment, sizes.kvLoraRank);
+    : selectRotated(rotations, energies, squares, original, pairs, steps);
+  const split = splitHeads(weights, original, rotations, kept, phases, steps);
+  const latent = outputAwareLatent(weights, original, split, inputMoment, sizes.kvLoraRank, steps);
   const frequencies = Float64Array.from(
     split.frequencyIndex,
     (index) => original.frequencies[index],

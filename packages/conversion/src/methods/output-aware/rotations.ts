@@ -8,6 +8,7 @@ import {
 } from "@transmla/low-rank";
 import type { GroupedAttentionConfig } from "@transmla/models";
 import type { GroupedWeights } from "../../weights";
+import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** An invertible complex change of basis of the keys of all heads at one frequency. It commutes with RoPE. */
 export interface FrequencyRotation {
@@ -31,19 +32,23 @@ const ENERGY_FLOOR = 1e-6;
  * Every logit is kept, since `(T^H k)^H (T^-1 q) = k^H q`; the first components carry most of what the logits need.
  *
  * @param inputMoment `E[x~ x~^T]`, `[hidden + 1, hidden + 1]`
+ * @param steps `complex` off: the real part of `Ck`; `queryAware` off: `Cq = 1`
  */
 export function complexRotations(
   weights: GroupedWeights,
   config: GroupedAttentionConfig,
   inputMoment: Matrix,
+  steps: Pick<OutputAwareSteps, "complex" | "queryAware"> = allSteps,
 ): FrequencyRotation[] {
   const { kvHeads, headDim } = config;
   const keyMoment = symmetricForm(weights.key, inputMoment);
   const energies = queryEnergies(weights, config, inputMoment);
   return Array.from({ length: headDim / 2 }, (_, f) => {
-    const groups = groupEnergies(energies, config, f);
-    const roots = groups.map(Math.sqrt);
+    const roots = groupEnergies(energies, config, f).map((energy) =>
+      steps.queryAware ? Math.sqrt(energy) : 1,
+    );
     const moment = keyMomentAt(keyMoment, config, f);
+    if (!steps.complex) moment.im.fill(0);
     for (let a = 0; a < kvHeads; a++) {
       for (let b = 0; b < kvHeads; b++) {
         moment.re[a * kvHeads + b] *= roots[a] * roots[b];

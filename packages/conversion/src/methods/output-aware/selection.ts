@@ -1,5 +1,6 @@
 import type { GroupedAttentionConfig } from "@transmla/models";
 import type { FrequencyRotation } from "./rotations";
+import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** A component of the rotated keys: the `component`-th of frequency `frequency`. */
 export interface KeyComponent {
@@ -25,6 +26,7 @@ export function highestFrequencies(pairs: number): KeyComponent[] {
  *
  * @param energies `E|q_i,f|^2`, `[heads, headDim / 2]`
  * @param phases `|gamma_i,f|^2`, `[heads, headDim / 2]`
+ * @param steps `selection` off: the score is `E|K'_c|^2`
  * @returns `pairs` components, by frequency and component
  */
 export function selectRotated(
@@ -33,6 +35,7 @@ export function selectRotated(
   phases: Float64Array,
   { heads, kvHeads }: GroupedAttentionConfig,
   pairs: number,
+  steps: Pick<OutputAwareSteps, "selection"> = allSteps,
 ): KeyComponent[] {
   const half = rotations.length;
   const scored = rotations.flatMap(({ inverse, keyEnergies }, frequency) =>
@@ -44,7 +47,8 @@ export function selectRotated(
         const index = i * half + frequency;
         queries += gain * energies[index] * Math.max(0, 1 - phases[index]);
       }
-      return { frequency, component, score: keyEnergy * queries };
+      const score = steps.selection ? keyEnergy * queries : keyEnergy;
+      return { frequency, component, score };
     }),
   );
   return scored

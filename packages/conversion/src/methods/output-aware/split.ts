@@ -4,6 +4,7 @@ import type { GroupedWeights } from "../../weights";
 import type { ExpectedPhases } from "./expected-phase";
 import type { FrequencyRotation } from "./rotations";
 import type { KeyComponent } from "./selection";
+import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** A layer's keys and queries, divided into what keeps its rotation and what loses it; rows of augmented maps. */
 export interface SplitHeads {
@@ -23,6 +24,8 @@ export interface SplitHeads {
  * Splits rotated keys `K' = T^H k`, `Q' = T^-1 q` at every frequency. What keeps its rotation becomes pairs of the shared RoPE key. The
  * rest goes back to heads, `k^_a = sum over unkept c of conj(T^-1[c, a]) K'_c`, and its queries get the expected phase,
  * `q~ = gamma q`.
+ *
+ * @param steps `expectedPhase` off: `gamma = 1`
  */
 export function splitHeads(
   weights: GroupedWeights,
@@ -30,6 +33,7 @@ export function splitHeads(
   rotations: readonly FrequencyRotation[],
   kept: readonly KeyComponent[],
   phases: ExpectedPhases,
+  steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
 ): SplitHeads {
   const { heads, kvHeads, headDim } = config;
   const half = headDim / 2;
@@ -72,7 +76,8 @@ export function splitHeads(
       const row = i * headDim + frequency;
       const at = i * half + frequency;
       const source: Pair = [weights.query, row, row + half];
-      addMultiple([queryNope, row, row + half], source, phases.re[at], phases.im[at]);
+      const [re, im] = steps.expectedPhase ? [phases.re[at], phases.im[at]] : [1, 0];
+      addMultiple([queryNope, row, row + half], source, re, im);
     }
   }
   const frequencyIndex = kept.map(({ frequency }) => frequency);
