@@ -1,88 +1,18 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { referenceDevice } from "@transmla/kernels";
-import { loadModel, openModel, type ModelFiles } from "@transmla/models";
-import {
-  bytesSource,
-  memoryFolder,
-  memorySink,
-  openSafetensors,
-  writeSafetensors,
-  type ModelFolder,
-  type TensorData,
-} from "@transmla/tensor-io";
+import { openModel } from "@transmla/models";
+import { memoryFolder } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "./convert";
-import type { ConversionOptions } from "./options";
 import { planConversion } from "./plan";
-
-const goldenPath = (family: string) =>
-  fileURLToPath(new URL(`../../models/golden/${family}`, import.meta.url));
-/** The folder's files in memory, so that nothing stays open. */
-const golden = (family: string) =>
-  memoryFolder(
-    new Map(
-      readdirSync(goldenPath(family)).map((name) => [
-        name,
-        new Uint8Array(readFileSync(`${goldenPath(family)}/${name}`)),
-      ]),
-    ),
-  );
-
-/** Token ids without structure: enough to exercise every weight. */
-function tokens(count: number, seed: number): Int32Array {
-  let state = seed;
-  return Int32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 8) % 96;
-  });
-}
-
-const calibration = [1, 2, 3, 4].map((seed) => tokens(32, seed));
-
-async function logitsOf(files: ModelFiles): Promise<Float32Array> {
-  const device = referenceDevice();
-  const model = await loadModel(files, device);
-  const ids = tokens(70, 9);
-  const cache = model.createCache({ capacity: ids.length });
-  const logits = model.forward(cache, [{ sequence: cache.open(), tokens: ids }], "all");
-  return device.read(logits);
-}
-
-async function converted(source: ModelFolder, options: ConversionOptions) {
-  const files = await openModel(source);
-  const contents = new Map<string, Uint8Array>();
-  const output = memoryFolder(contents, "output");
-  const plan = planConversion(files, options);
-  const report = await convert(plan, { device: referenceDevice(), calibration, output });
-  return { files, plan, report, contents, latent: await openModel(output) };
-}
-
-function largestDifference(a: Float32Array, b: Float32Array): number {
-  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i])), 0);
-}
-
-/** The golden llama (two key/value heads of eight) with changed tensors. */
-async function changedLlama(
-  change: (name: string, values: Float32Array, columns: number) => void,
-): Promise<ModelFolder> {
-  const read = (name: string) => new Uint8Array(readFileSync(`${goldenPath("llama")}/${name}`));
-  const checkpoint = await openSafetensors(bytesSource(read("model.safetensors")));
-  const tensors = new Map<string, TensorData>();
-  for (const { name, shape } of checkpoint.tensors.values()) {
-    const data = await checkpoint.read(name, { as: "f32" });
-    change(name, data, shape.at(-1) as number);
-    tensors.set(name, { shape, data });
-  }
-  const sink = memorySink();
-  await writeSafetensors(sink, tensors);
-  return memoryFolder(
-    new Map([
-      ["config.json", read("config.json")],
-      ["model.safetensors", sink.bytes()],
-    ]),
-  );
-}
+import {
+  calibration,
+  changedLlama,
+  converted,
+  golden,
+  largestDifference,
+  logitsOf,
+  tokens,
+} from "./testing-models";
 
 async function codeOf(attempt: () => unknown): Promise<string> {
   try {

@@ -43,9 +43,12 @@ describe("complexRotations", () => {
         data[(headDim + f + half) * columns + x] = Math.sin(0.7) * re + Math.cos(0.7) * im;
       }
     }
-    for (const { keyEnergies } of complexRotations(turned, smallAttention, moment)) {
-      expect(keyEnergies[1] / keyEnergies[0]).toBeLessThan(1e-12);
-    }
+    const ratios = (complex: boolean) =>
+      complexRotations(turned, smallAttention, moment, { complex, queryAware: true }).map(
+        ({ keyEnergies }) => keyEnergies[1] / keyEnergies[0],
+      );
+    for (const ratio of ratios(true)) expect(ratio).toBeLessThan(1e-12);
+    for (const ratio of ratios(false)) expect(ratio).toBeGreaterThan(0.1);
     const real = roRope(symmetricForm(turned.key, moment), {
       kvHeads,
       headDim,
@@ -59,10 +62,14 @@ describe("complexRotations", () => {
     // Queries of the second group are a thousand times stronger: its key becomes the first component.
     const asked = randomGroupedWeights(smallAttention, hidden, 4);
     asked.query.data.fill(0, 0, 2 * headDim * asked.query.columns);
-    for (const { forward } of complexRotations(asked, smallAttention, moment)) {
-      const share = (a: number) => forward.re[a] ** 2 + forward.im[a] ** 2;
-      expect(share(1)).toBeGreaterThan(1e4 * share(0));
-    }
+    const shares = (queryAware: boolean) =>
+      complexRotations(asked, smallAttention, moment, { complex: true, queryAware }).map(
+        ({ forward }) =>
+          (forward.re[1] ** 2 + forward.im[1] ** 2) / (forward.re[0] ** 2 + forward.im[0] ** 2),
+      );
+    for (const share of shares(true)) expect(share).toBeGreaterThan(1e4);
+    // Without the queries the stronger key is first, whoever is asked.
+    for (const share of shares(false)) expect(share).toBeLessThan(1e4);
   });
 
   it("measures query energy per head and frequency", () => {

@@ -40,10 +40,17 @@ describe("selectRotated", () => {
     // Frequency 2 has nearly all the energy but hardly turns under attention: |gamma|^2 = 0.999.
     const phases = new Float64Array(heads * half).fill(0.1);
     for (let i = 0; i < heads; i++) phases[i * half + 2] = 0.999;
-    expect(selectRotated(rotations, energies, phases, smallAttention, 3)).toEqual([
+    const select = (selection: boolean) =>
+      selectRotated(rotations, energies, phases, smallAttention, 3, { selection });
+    expect(select(true)).toEqual([
       { frequency: 0, component: 0 },
       { frequency: 0, component: 1 },
       { frequency: 1, component: 0 },
+    ]);
+    expect(select(false)).toEqual([
+      { frequency: 0, component: 0 },
+      { frequency: 2, component: 0 },
+      { frequency: 2, component: 1 },
     ]);
   });
 
@@ -78,6 +85,52 @@ describe("splitHeads", () => {
       if (row % half === 0) expect(gap).toBeGreaterThan(1e-3);
       else expect(gap).toBeLessThan(1e-12);
     }
+  });
+
+  /** Real part of `exp(i angle) q conj(k)`. */
+  const turned = (qRe: number, qIm: number, angle: number, kRe: number, kIm: number) =>
+    (Math.cos(angle) * qRe - Math.sin(angle) * qIm) * kRe +
+    (Math.cos(angle) * qIm + Math.sin(angle) * qRe) * kIm;
+
+  it("with the expected phase keeps the logits of a head that looks at one distance only", () => {
+    const distance = 3;
+    const angles = Array.from(
+      { length: heads * half },
+      (_, i) => distance * smallAttention.frequencies[i % half],
+    );
+    const phases = {
+      re: Float64Array.from(angles, Math.cos),
+      im: Float64Array.from(angles, Math.sin),
+    };
+    const x = randomMatrix(hidden + 1, 1, 18);
+    const y = randomMatrix(hidden + 1, 1, 19);
+    const [query, key] = [multiply(weights.query, x).data, multiply(weights.key, y).data];
+    const gap = (expectedPhase: boolean) => {
+      const steps = { expectedPhase };
+      const split = splitHeads(weights, smallAttention, rotations, all.slice(0, 1), phases, steps);
+      const [q, k] = [multiply(split.queryNope, x).data, multiply(split.nopeKeys, y).data];
+      const [qRope, kRope] = [multiply(split.queryRope, x).data, multiply(split.ropeKey, y).data];
+      const gaps = Array.from({ length: heads }, (_, i) => {
+        const [qAt, kAt] = [i * headDim, Math.floor((i * kvHeads) / heads) * headDim];
+        let original = 0;
+        for (let f = 0; f < half; f++) {
+          const at = qAt + f;
+          original += turned(
+            query[at],
+            query[at + half],
+            angles[f],
+            key[kAt + f],
+            key[kAt + f + half],
+          );
+        }
+        let converted = turned(qRope[2 * i], qRope[2 * i + 1], angles[0], kRope[0], kRope[1]);
+        for (let j = 0; j < headDim; j++) converted += q[qAt + j] * k[kAt + j];
+        return Math.abs(converted - original);
+      });
+      return Math.max(...gaps);
+    };
+    expect(gap(true)).toBeLessThan(1e-9);
+    expect(gap(false)).toBeGreaterThan(1);
   });
 
   it("keeps the logit at distance 0, whatever is kept", () => {
@@ -119,20 +172,23 @@ describe("outputAwareLatent", () => {
     const weights = randomGroupedWeights(smallAttention, hidden, 12);
     const value = multiply(randomMatrix(16, 3, 13), randomMatrix(3, hidden + 1, 14));
     for (let row = 0; row < 16; row++) value.data[(row + 1) * (hidden + 1) - 1] += 1000 * (row + 1);
-    const latent = outputAwareLatent(
-      { ...weights, value },
-      smallAttention,
-      { nopeKeys: keys, queryNope },
-      moment,
-      3,
-    );
-    expect(latent.keptEnergy).toBeCloseTo(1, 9);
     const x = randomMatrix(hidden + 1, 1, 15);
     x.data[hidden] = 1;
-    const restored = multiply(latent.valueUp, multiply(latent.down, x)).data;
     const wanted = multiply(value, x).data;
-    const gap = wanted.map((v, i) => v - restored[i] - latent.valueOffset[i]);
-    expect(largest(gap)).toBeLessThan(1e-6);
+    const gap = (centring: boolean) => {
+      const latent = outputAwareLatent(
+        { ...weights, value },
+        smallAttention,
+        { nopeKeys: keys, queryNope },
+        moment,
+        3,
+        { outputAware: true, centring },
+      );
+      const restored = multiply(latent.valueUp, multiply(latent.down, x)).data;
+      return largest(wanted.map((v, i) => v - restored[i] - latent.valueOffset[i]));
+    };
+    expect(gap(true)).toBeLessThan(1e-6);
+    expect(gap(false)).toBeGreaterThan(0.1);
   });
 
   it("drops value directions that the output projection ignores", () => {
@@ -143,23 +199,26 @@ describe("outputAwareLatent", () => {
         if (column % headDim >= 2) weights.output.data[row * weights.output.columns + column] = 0;
       }
     }
-    const latent = outputAwareLatent(
-      weights,
-      smallAttention,
-      { nopeKeys: keys, queryNope },
-      moment,
-      4,
-    );
-    const error = (component: number) => {
-      const x = randomMatrix(hidden + 1, 1, 17);
-      x.data[hidden] = 1;
-      const restored = multiply(latent.valueUp, multiply(latent.down, x)).data[component];
-      return Math.abs(
-        multiply(weights.value, x).data[component] - restored - latent.valueOffset[component],
+    const x = randomMatrix(hidden + 1, 1, 17);
+    x.data[hidden] = 1;
+    const wanted = multiply(weights.value, x).data;
+    const errors = (outputAware: boolean) => {
+      const latent = outputAwareLatent(
+        weights,
+        smallAttention,
+        { nopeKeys: keys, queryNope },
+        moment,
+        4,
+        { outputAware, centring: true },
       );
+      const restored = multiply(latent.valueUp, multiply(latent.down, x)).data;
+      return wanted.map((v, i) => Math.abs(v - restored[i] - latent.valueOffset[i]));
     };
-    for (const component of [0, 1, 8, 9]) expect(error(component)).toBeLessThan(0.02);
-    expect(error(4)).toBeGreaterThan(0.1);
+    const needed = (all: Float64Array) => Math.max(...[0, 1, 8, 9].map((i) => all[i]));
+    const found = errors(true);
+    expect(needed(found)).toBeLessThan(0.02);
+    expect(found[4]).toBeGreaterThan(0.1);
+    expect(needed(errors(false))).toBeGreaterThan(0.5);
   });
 });
 
