@@ -1,13 +1,6 @@
 import type { Model } from "@transmla/models";
 import { EvaluationError } from "./errors";
-import {
-  argmax,
-  klDivergence,
-  logSumExp,
-  maxDifference,
-  negativeLogLikelihood,
-  rowOf,
-} from "./log-probability";
+import { compareRows, negativeLogLikelihood, rowOf } from "./log-probability";
 import { MeanLikelihood } from "./perplexity";
 import { forEachChunk, planWindows, type EvaluationOptions } from "./windows";
 
@@ -51,16 +44,15 @@ export async function divergence(
     for (let index = 0; index < chunk.rows; index++) {
       const rowA = rowOf(chunk.logits[0]!, index, vocabSize);
       const rowB = rowOf(chunk.logits[1]!, index, vocabSize);
-      const logSumA = logSumExp(rowA);
-      const logSumB = logSumExp(rowB);
+      const row = compareRows(rowA, rowB);
       const target = chunk.targets[index];
       if (target !== undefined) {
-        likelihoodA.add(negativeLogLikelihood(rowA, target, logSumA));
-        likelihoodB.add(negativeLogLikelihood(rowB, target, logSumB));
+        likelihoodA.add(negativeLogLikelihood(rowA, target, row.logSumA));
+        likelihoodB.add(negativeLogLikelihood(rowB, target, row.logSumB));
       }
-      sumKl += klDivergence(rowA, rowB, logSumA, logSumB);
-      if (argmax(rowA) === argmax(rowB)) agreements++;
-      maxLogitDifference = Math.max(maxLogitDifference, maxDifference(rowA, rowB));
+      sumKl += row.kl;
+      if (row.sameTop) agreements++;
+      maxLogitDifference = Math.max(maxLogitDifference, row.maxDifference);
     }
     positions += chunk.rows;
   });

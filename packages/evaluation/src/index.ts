@@ -2,12 +2,12 @@ export { divergence, type Divergence } from "./divergence";
 export { EvaluationError, evaluationErrors, type EvaluationErrorCode } from "./errors";
 export {
   argmax,
-  klDivergence,
+  compareRows,
   logSumExp,
-  maxDifference,
   negativeLogLikelihood,
   rowOf,
   type Row,
+  type RowComparison,
 } from "./log-probability";
 export { perplexity, type Perplexity } from "./perplexity";
 export {

@@ -1,4 +1,5 @@
 import { EvaluationError } from "./errors";
+import { exponential } from "./exponential";
 
 /** A row of logits: `values[start … end - 1]`. */
 export interface Row {
@@ -32,7 +33,7 @@ export function logSumExp(row: Row): number {
   const { values, start, end } = row;
   const top = values[start + argmax(row)]!;
   let sum = 0;
-  for (let index = start; index < end; index++) sum += Math.exp(values[index]! - top);
+  for (let index = start; index < end; index++) sum += exponential(values[index]! - top);
   const result = top + Math.log(sum);
   if (!Number.isFinite(result)) throw invalidLogits();
   return result;
@@ -43,37 +44,47 @@ export function negativeLogLikelihood(row: Row, target: number, logSum = logSumE
   return logSum - row.values[row.start + target]!;
 }
 
+/** What two rows of logits over the same tokens have to do with each other. */
+export interface RowComparison {
+  /** `KL(softmax(a) ‖ softmax(b))` in nats. */
+  readonly kl: number;
+  readonly logSumA: number;
+  readonly logSumB: number;
+  /** Both find the same token most probable. */
+  readonly sameTop: boolean;
+  /** `max_i |a_i - b_i|` */
+  readonly maxDifference: number;
+}
+
 /**
- * Kullback-Leibler divergence of `softmax(b)` from `softmax(a)` in nats:
+ * Compares two rows in one pass over their exponentials:
  *
  *     KL(a‖b) = sum_i p_i (log p_i - log q_i) = sum_i p_i (a_i - b_i) - logSumExp a + logSumExp b
  *
  * Throws EvaluationError `InvalidLogits`.
  */
-export function klDivergence(
-  a: Row,
-  b: Row,
-  logSumA = logSumExp(a),
-  logSumB = logSumExp(b),
-): number {
-  let mean = 0;
+export function compareRows(a: Row, b: Row): RowComparison {
+  const [firstA, firstB] = [argmax(a), argmax(b)];
+  const topA = a.values[a.start + firstA]!;
+  const topB = b.values[b.start + firstB]!;
+  let [sumA, sumB, weighted, largest] = [0, 0, 0, 0];
   for (let index = a.start, other = b.start; index < a.end; index++, other++) {
-    const logit = a.values[index]!;
-    const probability = Math.exp(logit - logSumA);
-    if (probability > 0) mean += probability * (logit - b.values[other]!);
-  }
-  // Negative only by rounding.
-  return Math.max(0, mean - logSumA + logSumB);
-}
-
-/** `max_i |a_i - b_i|`. */
-export function maxDifference(a: Row, b: Row): number {
-  let largest = 0;
-  for (let index = a.start, other = b.start; index < a.end; index++, other++) {
-    const difference = Math.abs(a.values[index]! - b.values[other]!);
+    const logitA = a.values[index]!;
+    const logitB = b.values[other]!;
+    const difference = logitA - logitB;
+    const weight = exponential(logitA - topA);
+    sumA += weight;
+    sumB += exponential(logitB - topB);
+    if (weight > 0) weighted += weight * difference;
     if (difference > largest) largest = difference;
+    else if (-difference > largest) largest = -difference;
   }
-  return largest;
+  const logSumA = topA + Math.log(sumA);
+  const logSumB = topB + Math.log(sumB);
+  if (!Number.isFinite(logSumA) || !Number.isFinite(logSumB)) throw invalidLogits();
+  // Negative only by rounding.
+  const kl = Math.max(0, weighted / sumA - logSumA + logSumB);
+  return { kl, logSumA, logSumB, sameTop: firstA === firstB, maxDifference: largest };
 }
 
 function invalidLogits(): EvaluationError {
