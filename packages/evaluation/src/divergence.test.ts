@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { divergence } from "./divergence";
 import { EvaluationError } from "./errors";
 import { perplexity } from "./perplexity";
+import { recordStates } from "./record";
 import { constantModel, golden, goldenModel } from "./testing/models";
 
 const llama = await goldenModel();
@@ -63,6 +64,18 @@ describe("divergence", () => {
     const backward = await divergence(uniform96, llama, tokens, { context: 24 });
     expect(backward.meanKl).not.toBeCloseTo(forward.meanKl, 2);
     expect(backward.perplexityA).toBe(forward.perplexityB);
+  });
+
+  it("is the same from recorded states, and needs those of the same windows", async () => {
+    const other = await constantModel([...new Float32Array(96)].map((_, i) => Math.sin(i)));
+    const options = { context: 10, chunk: 4 };
+    const record = { model: llama, states: await recordStates(llama, tokens, options) };
+    const wanted = await divergence(llama, other, tokens, options);
+    const { seconds: _, ...found } = await divergence(record, other, tokens, options);
+    expect(wanted).toMatchObject(found);
+    expect(found.meanKl).toBeGreaterThan(0.1);
+    const short = divergence(record, other, tokens.subarray(0, 20), options);
+    await expect(short).rejects.toMatchObject({ code: "InvalidOption" });
   });
 
   it("refuses models of different vocabularies", async () => {

@@ -1,4 +1,5 @@
 import type { Model } from "@transmla/models";
+import { logitsOf, modelOf, type LogitSource } from "./logit-source";
 import { EvaluationError } from "./errors";
 import { compareRows, negativeLogLikelihood, rowOf } from "./log-probability";
 import { MeanLikelihood } from "./perplexity";
@@ -20,19 +21,20 @@ export interface Divergence {
 
 /**
  * How far model `b` is from model `a` on a text, over the windows that `perplexity` uses. The models may be on different
- * devices.
+ * devices. Who compares many models with one records that one's states first (`recordStates`).
  *
  * @param tokens `[tokens]`, as the models' tokenizer encodes the text
  * @throws EvaluationError VocabularyMismatch and what `perplexity` throws
  */
 export async function divergence(
-  a: Model,
-  b: Model,
+  a: LogitSource,
+  b: LogitSource,
   tokens: Int32Array,
   options: EvaluationOptions = {},
 ): Promise<Divergence> {
-  checkVocabularies(a, b);
-  const { vocabSize } = a.config;
+  const models = [modelOf(a), modelOf(b)] as const;
+  checkVocabularies(...models);
+  const { vocabSize } = models[0].config;
   const start = performance.now();
   const likelihoodA = new MeanLikelihood();
   const likelihoodB = new MeanLikelihood();
@@ -40,10 +42,11 @@ export async function divergence(
   let sumKl = 0;
   let agreements = 0;
   let maxLogitDifference = 0;
-  await forEachChunk([a, b], planWindows([a, b], tokens, options), options, (chunk) => {
+  const windows = planWindows(models, tokens, options);
+  await forEachChunk([logitsOf(a), logitsOf(b)], windows, options, (chunk) => {
     for (let index = 0; index < chunk.rows; index++) {
-      const rowA = rowOf(chunk.logits[0]!, index, vocabSize);
-      const rowB = rowOf(chunk.logits[1]!, index, vocabSize);
+      const rowA = rowOf(chunk.values[0]!, index, vocabSize);
+      const rowB = rowOf(chunk.values[1]!, index, vocabSize);
       const row = compareRows(rowA, rowB);
       const target = chunk.targets[index];
       if (target !== undefined) {

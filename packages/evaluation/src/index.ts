@@ -9,6 +9,8 @@ export {
   type Row,
   type RowComparison,
 } from "./log-probability";
+export type { LogitSource, RecordedModel } from "./logit-source";
+export { recordStates } from "./record";
 export { perplexity, type Perplexity } from "./perplexity";
 export {
   attentionWork,

@@ -1,4 +1,5 @@
 import type { Model } from "@transmla/models";
+import { logitsOf } from "./logit-source";
 import { negativeLogLikelihood, rowOf } from "./log-probability";
 import { forEachChunk, planWindows, type EvaluationOptions } from "./windows";
 
@@ -29,9 +30,10 @@ export async function perplexity(
   const { vocabSize } = model.config;
   const start = performance.now();
   const likelihood = new MeanLikelihood();
-  await forEachChunk([model], planWindows([model], tokens, options), options, (chunk) => {
+  const windows = planWindows([model], tokens, options);
+  await forEachChunk([logitsOf(model)], windows, options, (chunk) => {
     for (const [index, target] of chunk.targets.entries()) {
-      likelihood.add(negativeLogLikelihood(rowOf(chunk.logits[0]!, index, vocabSize), target));
+      likelihood.add(negativeLogLikelihood(rowOf(chunk.values[0]!, index, vocabSize), target));
     }
   });
   const seconds = (performance.now() - start) / 1000;

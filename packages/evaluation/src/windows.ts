@@ -1,7 +1,7 @@
-import type { CacheSequence, PagedCache } from "@transmla/latent-cache";
-import type { Model } from "@transmla/models";
+import type { ModelConfig } from "@transmla/models";
 import { EvaluationError } from "./errors";
 import { EventLoop } from "./event-loop";
+import type { OpenReader, Reader } from "./logit-source";
 
 /** How far a long task is. */
 export interface Progress {
@@ -25,8 +25,8 @@ export interface EvaluationOptions {
 
 /** Consecutive positions of one window. */
 export interface Chunk {
-  /** Of every model: `[rows, vocab]`, row-major. */
-  readonly logits: readonly Float32Array[];
+  /** Of every reader: logits `[rows, vocab]`, or states `[rows, hidden]`. */
+  readonly values: readonly Float32Array[];
   /** The token that follows each row within its window, `[rows]`, or `[rows - 1]` where the window ends. */
   readonly targets: Int32Array;
   readonly rows: number;
@@ -39,7 +39,7 @@ export interface Chunk {
  * @throws EvaluationError InvalidOption, TooFewTokens, InvalidTokens
  */
 export function planWindows(
-  models: readonly Model[],
+  models: readonly { readonly config: ModelConfig }[],
   text: Int32Array,
   { context = 512, maxTokens = Infinity }: EvaluationOptions = {},
 ): Int32Array[] {
@@ -56,11 +56,12 @@ export function planWindows(
 }
 
 /**
- * Runs the windows through every model, chunk by chunk, and shows each chunk to `visit` in order.
+ * Runs the windows through every reader, chunk by chunk, and shows each chunk to `visit` in order.
+ *
  * @throws EvaluationError InvalidOption; the errors of `Model.forward`; the signal's reason
  */
 export async function forEachChunk(
-  models: readonly Model[],
+  openers: readonly OpenReader[],
   windows: readonly Int32Array[],
   { chunk = 128, onProgress, signal }: EvaluationOptions,
   visit: (chunk: Chunk) => void,
@@ -69,43 +70,26 @@ export async function forEachChunk(
   const total = windows.reduce((sum, window) => sum + window.length, 0);
   const capacity = Math.max(...windows.map((window) => window.length));
   const eventLoop = new EventLoop();
-  const caches: PagedCache[] = [];
+  const readers: Reader[] = [];
   let done = 0;
   try {
-    for (const model of models) caches.push(model.createCache({ capacity }));
+    for (const open of openers) readers.push(open({ capacity, total }));
     for (const window of windows) {
-      const sequences = caches.map((cache) => cache.open());
+      for (const reader of readers) reader.startWindow();
       for (let start = 0; start < window.length; start += chunk) {
         signal?.throwIfAborted();
         const tokens = window.subarray(start, start + chunk);
-        const logits: Float32Array[] = [];
-        for (const [index, model] of models.entries()) {
-          logits.push(await readLogits(model, caches[index]!, sequences[index]!, tokens));
-        }
+        const values: Float32Array[] = [];
+        for (const reader of readers) values.push(await reader.read(tokens));
         const targets = window.subarray(start + 1, start + tokens.length + 1);
-        visit({ logits, targets, rows: tokens.length });
+        visit({ values, targets, rows: tokens.length });
         done += tokens.length;
         onProgress?.({ done, total, unit: "tokens" });
         await eventLoop.giveWay();
       }
-      for (const sequence of sequences) sequence.release();
     }
   } finally {
-    for (const cache of caches) cache.destroy();
-  }
-}
-
-async function readLogits(
-  model: Model,
-  cache: PagedCache,
-  sequence: CacheSequence,
-  tokens: Int32Array,
-): Promise<Float32Array> {
-  const logits = model.forward(cache, [{ sequence, tokens }], "all");
-  try {
-    return await model.device.read(logits);
-  } finally {
-    model.device.release(logits);
+    for (const reader of readers) reader.destroy();
   }
 }
 

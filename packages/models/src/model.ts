@@ -39,12 +39,16 @@ export class Model {
 
   /**
    * Runs the next tokens of one or more sequences as one batch and returns their logits: `[steps, vocab]` of each step's
-   * last token, or `[tokens, vocab]` of all. The tensor belongs to the caller, who releases it. If it throws, the
-   * sequences are as long as before.
+   * last token, or `[tokens, vocab]` of all; or else, of all tokens, the `states` that `head` makes logits of,
+   * `[tokens, hidden]`. The tensor belongs to the caller, who releases it. If it throws, the sequences are as long as before.
    *
    * @throws ModelsError `InvalidTokens`, `ContextExceeded`; LatentCacheError `CacheFull`; KernelsError `OutOfMemory`
    */
-  forward(cache: PagedCache, steps: readonly ModelStep[], logits: "last" | "all" = "last"): Tensor {
+  forward(
+    cache: PagedCache,
+    steps: readonly ModelStep[],
+    output: "last" | "all" | "states" = "last",
+  ): Tensor {
     const before = steps.map(({ sequence }) => sequence.length);
     const batch = appendBatch(steps, this.config);
     try {
@@ -60,14 +64,19 @@ export class Model {
           x = device.scope(() => layer.forward(input, { ...context, pools, rotations }));
           device.release(input);
         }
-        const rows = logits === "all" ? x : device.gatherRows(x, lastRows);
-        const normed = device.rmsNorm(rows, parts.finalNorm, this.config.normEpsilon);
-        return device.linear(normed, parts.head);
+        const rows = output === "last" ? device.gatherRows(x, lastRows) : x;
+        const states = device.rmsNorm(rows, parts.finalNorm, this.config.normEpsilon);
+        return output === "states" ? states : this.head(states);
       });
     } catch (error) {
       for (const [index, { sequence }] of steps.entries()) sequence.truncate(before[index]);
       throw error;
     }
+  }
+
+  /** Logits `[tokens, vocab]` of the states `[tokens, hidden]` that `forward` gives. The tensor belongs to the caller. */
+  head(states: Tensor): Tensor {
+    return this.device.linear(states, this.parts.head);
   }
 
   /** Releases the weights. Caches made by this model are released by their own `destroy`. */
