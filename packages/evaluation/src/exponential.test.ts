@@ -2,17 +2,15 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { exponential } from "./exponential";
 
+const error = (x: number) => Math.abs(exponential(x) / Math.exp(x) - 1);
+
 it("is exp to a relative 1e-11", () => {
-  fc.assert(
-    fc.property(fc.double({ min: -707, max: 0, noNaN: true }), (x) => {
-      expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-11);
-    }),
-  );
-  // The ends of the range that the series has to cover.
-  for (let n = 0; n < 1000; n++) {
-    const x = -(n + 0.499999) * Math.LN2;
-    if (x > -707) expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-11);
-  }
+  fc.assert(fc.property(fc.double({ min: -707, max: 0, noNaN: true }), (x) => error(x) < 1e-11));
+});
+
+it("is so at the ends of what the series has to cover", () => {
+  const steps = Array.from({ length: 16_000 }, (_, n) => (-(n + 0.4999) * Math.LN2) / 16);
+  expect(Math.max(...steps.map(error))).toBeLessThan(1e-11);
 });
 
 it("knows its ends", () => {
