@@ -62,7 +62,7 @@ function short(value) {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-function aligned(columns, lines) {
+export function aligned(columns, lines) {
   const all = [columns, ...lines];
   const widths = columns.map((_, column) => Math.max(...all.map((line) => line[column].length)));
   return all
@@ -75,7 +75,7 @@ function aligned(columns, lines) {
     .join("\n");
 }
 
-function markdownTable(columns, lines) {
+export function markdownTable(columns, lines) {
   const row = (line) => `| ${line.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   return [row(columns), row(columns.map(() => "---")), ...lines.map(row)].join("\n");
 }
