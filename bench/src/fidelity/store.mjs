@@ -16,7 +16,7 @@ export async function readCells() {
 export async function save(cells, table) {
   await mkdir(results, { recursive: true });
   const sorted = Object.fromEntries(Object.entries(cells).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  await replace("fidelity.json", `${JSON.stringify({ cells: sorted }, null, 1)}\n`);
+  await replace("fidelity.json", `${JSON.stringify({ cells: sorted }, null, 2)}\n`);
   await replace("fidelity.md", table);
 }
 
