@@ -6,16 +6,10 @@ export const keeps = [0.5, 0.3125, 0.1875, 0.125];
 const SMALLEST = keeps.at(-1);
 const seeds = [1, 2];
 
-/**
- * Layouts of the converted model; `pending` says why one cannot be measured yet. Shares of steps are measured in the native one.
- */
+/** Layouts of the converted model. Shares of steps are measured in the native one. */
 export const blocks = {
   native: { title: "Native layout", options: {} },
-  deepseek: {
-    title: "Stock DeepSeek layout",
-    options: { format: "deepseek" },
-    pending: "conversion into this layout is not built yet",
-  },
+  deepseek: { title: "Stock DeepSeek layout", options: { format: "deepseek" } },
 };
 
 /** To be raised when a method converts differently with the same options, so that its cells are measured again. */

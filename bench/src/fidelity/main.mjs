@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { relaxedFlags } from "../engine.mjs";
-import { allCells, blocks, isCurrent, labelOf, settingsOf } from "./cells.mjs";
+import { allCells, isCurrent, labelOf, settingsOf } from "./cells.mjs";
 import { readCells, save } from "./store.mjs";
 import { fingerprint, locate, subjects } from "./subjects.mjs";
 import { markdown, plain } from "./table.mjs";
@@ -30,9 +30,7 @@ async function main() {
   for (const [name, place] of here) inputs[name] = await fingerprint(place);
   for (const [name, { missing }] of places) if (missing) say(`${name} is left out: ${missing}`);
 
-  const chosen = allCells().filter(
-    (cell) => here.has(cell.subject) && !blocks[cell.block].pending && isChosen(cell),
-  );
+  const chosen = allCells().filter((cell) => here.has(cell.subject) && isChosen(cell));
   if (chosen.length === 0) return refuse(`no cell that can be measured has all of: ${values.only}`);
   const isDone = (cell) => isCurrent(cells[labelOf(cell)], cell, inputs[cell.subject]);
   if (values.list) {

@@ -45,13 +45,13 @@ function sections(cells, inputs) {
     .map((cell) => ({ cell, saved: cells[labelOf(cell)] }))
     .filter(({ cell, saved }) => isCurrent(saved, cell, inputs[cell.subject]))
     .map(({ cell, saved }) => ({ ...cell, ...saved.result }));
-  return Object.entries(blocks).flatMap(([block, { title, pending }]) =>
+  return Object.entries(blocks).flatMap(([block, { title }]) =>
     Object.entries(subjects).flatMap(([subject, { contexts }]) =>
       contexts.map((context) => {
         const rows = known.filter(
           (row) => row.block === block && row.subject === subject && row.context === context,
         );
-        const remark = rows.length > 0 ? originalLine(rows) : (pending ?? "Not measured yet.");
+        const remark = rows.length > 0 ? originalLine(rows) : "Not measured yet.";
         return { title: `${title}: ${subject}, context ${context}`, remark, lines: linesOf(rows) };
       }),
     ),
