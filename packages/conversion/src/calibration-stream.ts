@@ -74,6 +74,31 @@ export class CalibrationRunner {
     return moments.augmented();
   }
 
+  /** A layer's attention input of the first sequences, at least one and about `tokens` tokens: `[length, hidden]` each. */
+  async attentionInputs(
+    stream: CalibrationStream,
+    layer: DecoderLayer,
+    tokens: number,
+  ): Promise<Float32Array[]> {
+    const { hiddenSize } = this.config;
+    const inputs: Float32Array[] = [];
+    let taken = 0;
+    for (const { sequences, states } of stream.batches) {
+      if (taken >= tokens) break;
+      const values = await this.take(
+        this.device.scope(() => layer.attentionInput(this.upload(states))),
+      );
+      let row = 0;
+      for (const { length } of sequences) {
+        if (taken >= tokens) break;
+        inputs.push(values.slice(row * hiddenSize, (row + length) * hiddenSize));
+        row += length;
+        taken += length;
+      }
+    }
+    return inputs;
+  }
+
   /**
    * Moves the stream past a layer whose attention is `attention`. `onOutput` sees, of every batch, the stream before the layer and the
    * attention's output, `[tokens, hidden]` both.

@@ -46,3 +46,5 @@ export { solveSymmetric } from "./solve";
 export type { SolveOptions } from "./solve";
 export { pca, weightedError, weightedLowRank } from "./weighted";
 export type { LowRankFactors, Pca, WeightedLowRankOptions, WeightedProblem } from "./weighted";
+export { conjugateGradients } from "./conjugate-gradients";
+export type { ConjugateGradientOptions, SymmetricOperator } from "./conjugate-gradients";

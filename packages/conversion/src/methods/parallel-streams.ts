@@ -1,3 +1,4 @@
+import type { Device } from "@transmla/kernels";
 import { eigh, type Matrix } from "@transmla/low-rank";
 import {
   attentionPrefix,
@@ -32,6 +33,10 @@ export class ParallelStreams {
     readonly original: CalibrationStream,
     readonly converted: CalibrationStream,
   ) {}
+
+  get device(): Device {
+    return this.job.device;
+  }
 
   /** Both streams after the embedding. */
   static async start(job: ConversionJob): Promise<ParallelStreams> {

@@ -12,7 +12,8 @@ import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } 
 import { ParallelStreams, type OriginalBatch } from "../parallel-streams";
 import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
 import { outputAwareConfig, outputAwareWeights } from "./output-aware";
-import { OutputRefit } from "./output-refit";
+import { refitLayerScores } from "./layer-scores";
+import { OutputRefit, tokenWeights } from "./output-refit";
 import { withDefaults } from "./steps";
 
 /** Our method: complex query-aware rotations, expected phase, output-aware factorisation, output refit. */
@@ -42,7 +43,7 @@ export const outputAwareMethod: ConversionMethod = {
       { length: sizes.ropeDim / 2 },
       (_, pair) => frequencies[pair % frequencies.length],
     );
-    return outputAwareConfig(original, sizes, first);
+    return outputAwareConfig(original, sizes, first, withDefaults(sizes.steps));
   },
 
   start: async (job) => new OutputAwareConverter(job, await ParallelStreams.start(job)),
@@ -79,11 +80,14 @@ class OutputAwareConverter implements LayerConverter {
       const inputMoment = await streams.inputMoment(input, decoder);
       const phases = await this.expectedPhases(input, decoder, original);
       const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
+      const fitted = steps.scoreRefit
+        ? await refitLayerScores(streams, decoder, input, { grouped, original, initial, inputMoment })
+        : initial.weights;
       const did = await streams.advanceOriginal(layer, decoder);
       const output = steps.outputRefit
-        ? await this.refitOutput(layer, input, decoder, initial.weights, did)
-        : initial.weights.output;
-      const weights = { ...initial.weights, output };
+        ? await this.refitOutput(layer, input, decoder, fitted, did)
+        : fitted.output;
+      const weights = { ...fitted, output };
       const tensors = encode(layer, weights);
       const { config } = weights;
       const outputError = await streams.advanceConverted(layer, decoder, config, tensors, did);
@@ -141,9 +145,12 @@ class OutputAwareConverter implements LayerConverter {
         (batch, [mixed]) => {
           const { before, output } = original[batch];
           const { states } = input.batches[batch];
+          const wanted = output.map((value, i) => before[i] + value);
+          const counts = tokenWeights(wanted, weights.output.rows, this.steps.normAware);
           refit.add(
             mixed,
-            Float32Array.from(output, (value, i) => before[i] + value - states[i]),
+            wanted.map((value, i) => value - states[i]),
+            counts,
           );
         },
       ),

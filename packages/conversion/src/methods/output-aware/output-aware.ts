@@ -5,7 +5,8 @@ import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
-import { splitHeads } from "./split";
+import { startingMaps } from "./score-maps";
+import { splitHeads, splitQueries } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Sizes of one converted layer. */
@@ -21,6 +22,7 @@ export function outputAwareConfig(
   original: GroupedAttentionConfig,
   { ropeDim, kvLoraRank }: OutputAwareSizes,
   frequencies: Float64Array,
+  { scoreRefit }: Pick<OutputAwareSteps, "scoreRefit">,
 ): LatentAttentionConfig {
   const { heads, kvHeads, headDim, scale, window, inputBias } = original;
   return {
@@ -30,16 +32,26 @@ export function outputAwareConfig(
     window,
     kvLoraRank,
     ropeDim,
-    nopeDim: headDim,
+    // Fitted queries are a head's own, and of the latent's rank at most.
+    nopeDim: scoreRefit ? Math.min(headDim, kvLoraRank) : headDim,
     valueDim: headDim,
-    keyUpHeads: kvHeads,
+    keyUpHeads: scoreRefit ? heads : kvHeads,
     valueUpHeads: kvHeads,
     frequencies,
-    queryBias: inputBias,
+    queryBias: inputBias || scoreRefit,
     latentBias: inputBias,
     // Centring the values leaves their mean to it.
     outputBias: true,
   };
+}
+
+/** A layer converted from its statistics, before anything is fitted. */
+export interface InitialWeights {
+  readonly weights: LatentWeights;
+  /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, headDim + 1]`, see `startingMaps`. */
+  readonly queryMaps: readonly Matrix[];
+  /** Part of the weighted energy that the latent keeps. */
+  readonly keptEnergy: number;
 }
 
 /**
@@ -56,7 +68,7 @@ export function outputAwareWeights(
   phases: ExpectedPhases,
   sizes: OutputAwareSizes,
   steps: OutputAwareSteps = allSteps,
-): { readonly weights: LatentWeights; readonly keptEnergy: number } {
+): InitialWeights {
   const rotations = complexRotations(weights, original, inputMoment, steps);
   const energies = queryEnergies(weights, original, inputMoment);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
@@ -70,10 +82,12 @@ export function outputAwareWeights(
     split.frequencyIndex,
     (index) => original.frequencies[index],
   );
+  const unit = splitQueries(unitQueries(original), original, rotations, kept, phases, steps);
   return {
     keptEnergy: latent.keptEnergy,
+    queryMaps: startingMaps(original, unit, latent.keyUp),
     weights: {
-      config: outputAwareConfig(original, sizes, frequencies),
+      config: outputAwareConfig(original, sizes, frequencies, { scoreRefit: false }),
       queryNope: split.queryNope,
       queryRope: split.queryRope,
       latent: latent.down,
@@ -83,6 +97,15 @@ export function outputAwareWeights(
       output: withOffset(weights.output, original, latent.valueOffset),
     },
   };
+}
+
+/** Query weights for which every head's features `[q; 1]` are the input, `[heads * headDim, headDim + 1]`. */
+function unitQueries({ heads, headDim }: GroupedAttentionConfig): Matrix {
+  const queries = matrix(heads * headDim, headDim + 1);
+  for (let row = 0; row < queries.rows; row++) {
+    queries.data[row * queries.columns + (row % headDim)] = 1;
+  }
+  return queries;
 }
 
 /** Adds `sum_i Wo_i offset_a(i)` to the output bias. */

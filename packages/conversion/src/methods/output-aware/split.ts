@@ -35,29 +35,20 @@ export function splitHeads(
   phases: ExpectedPhases,
   steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
 ): SplitHeads {
-  const { heads, kvHeads, headDim } = config;
+  const { kvHeads, headDim } = config;
   const half = headDim / 2;
   const columns = weights.key.columns;
   const pairs = kept.length;
   const ropeKey = matrix(2 * pairs, columns);
-  const queryRope = matrix(heads * 2 * pairs, columns);
   const nopeKeys = matrix(kvHeads * headDim, columns);
-  const queryNope = matrix(heads * headDim, columns);
-  const groupOf = (i: number) => Math.floor((i * kvHeads) / heads);
 
   for (const [pair, { frequency, component }] of kept.entries()) {
-    const { forward, inverse } = rotations[frequency];
+    const { forward } = rotations[frequency];
     const key: Pair = [ropeKey, pair, pair + pairs];
     for (let a = 0; a < kvHeads; a++) {
       const at = component * kvHeads + a;
       const row = a * headDim + frequency;
       addMultiple(key, [weights.key, row, row + half], forward.re[at], forward.im[at]);
-    }
-    for (let i = 0; i < heads; i++) {
-      const at = component * kvHeads + groupOf(i);
-      const row = i * headDim + frequency;
-      const target: Pair = [queryRope, i * 2 * pairs + pair, i * 2 * pairs + pair + pairs];
-      addMultiple(target, [weights.query, row, row + half], inverse.re[at], inverse.im[at]);
     }
   }
 
@@ -72,16 +63,50 @@ export function splitHeads(
         addMultiple([nopeKeys, to, to + half], [weights.key, from, from + half], re, im);
       }
     }
+  }
+  return {
+    ropeKey,
+    nopeKeys,
+    frequencyIndex: kept.map(({ frequency }) => frequency),
+    ...splitQueries(weights.query, config, rotations, kept, phases, steps),
+  };
+}
+
+/**
+ * The query side of `splitHeads`, for queries that are rows of any maps.
+ *
+ * @param query `[heads * headDim, columns]`
+ */
+export function splitQueries(
+  query: Matrix,
+  { heads, kvHeads, headDim }: GroupedAttentionConfig,
+  rotations: readonly FrequencyRotation[],
+  kept: readonly KeyComponent[],
+  phases: ExpectedPhases,
+  steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
+): Pick<SplitHeads, "queryRope" | "queryNope"> {
+  const half = headDim / 2;
+  const pairs = kept.length;
+  const queryRope = matrix(heads * 2 * pairs, query.columns);
+  const queryNope = matrix(heads * headDim, query.columns);
+  for (const [pair, { frequency, component }] of kept.entries()) {
+    const { inverse } = rotations[frequency];
+    for (let i = 0; i < heads; i++) {
+      const at = component * kvHeads + Math.floor((i * kvHeads) / heads);
+      const row = i * headDim + frequency;
+      const target: Pair = [queryRope, i * 2 * pairs + pair, i * 2 * pairs + pair + pairs];
+      addMultiple(target, [query, row, row + half], inverse.re[at], inverse.im[at]);
+    }
+  }
+  for (let frequency = 0; frequency < half; frequency++) {
     for (let i = 0; i < heads; i++) {
       const row = i * headDim + frequency;
       const at = i * half + frequency;
-      const source: Pair = [weights.query, row, row + half];
       const [re, im] = steps.expectedPhase ? [phases.re[at], phases.im[at]] : [1, 0];
-      addMultiple([queryNope, row, row + half], source, re, im);
+      addMultiple([queryNope, row, row + half], [query, row, row + half], re, im);
     }
   }
-  const frequencyIndex = kept.map(({ frequency }) => frequency);
-  return { ropeKey, queryRope, frequencyIndex, nopeKeys, queryNope };
+  return { queryRope, queryNope };
 }
 
 /** `sum over lost c of conj(T^-1[c, a]) T^H[c, b]`; the identity if every component is lost. */

@@ -7,7 +7,7 @@ import {
   smallAttention,
 } from "../../testing";
 import { outputAwareLatent } from "./factorisation";
-import { OutputRefit } from "./output-refit";
+import { OutputRefit, tokenWeights } from "./output-refit";
 import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
 import { selectRotated } from "./selection";
 import { splitHeads } from "./split";
@@ -223,26 +223,56 @@ describe("outputAwareLatent", () => {
 });
 
 describe("OutputRefit", () => {
+  const truth = randomMatrix(5, 9, 21);
+  const mixed = randomMatrix(600, 8, 22);
+
+  /** What a projection makes of row `t` of `mixed`. */
+  const image = (projection: Matrix, t: number) =>
+    Array.from({ length: 5 }, (_, o) => {
+      let sum = projection.data[o * 9 + 8];
+      for (let j = 0; j < 8; j++) sum += projection.data[o * 9 + j] * mixed.data[t * 8 + j];
+      return sum;
+    });
+  const rows = (first: number, count: number) =>
+    Float32Array.from(mixed.data.subarray(first * 8, (first + count) * 8));
+
   it("finds the projection and bias that made the target, from any start", () => {
-    const truth = randomMatrix(5, 9, 21);
-    const mixed = randomMatrix(600, 8, 22);
     const refit = new OutputRefit(8, 5);
-    for (const half_ of [0, 1]) {
-      const rows = Float32Array.from(mixed.data.subarray(half_ * 2400, (half_ + 1) * 2400));
-      const target = new Float32Array(300 * 5);
-      for (let t = 0; t < 300; t++) {
-        for (let o = 0; o < 5; o++) {
-          let sum = truth.data[o * 9 + 8];
-          for (let j = 0; j < 8; j++) sum += truth.data[o * 9 + j] * rows[t * 8 + j];
-          target[t * 5 + o] = sum;
-        }
-      }
-      refit.add(rows, target);
+    for (const first of [0, 300]) {
+      const target = Array.from({ length: 300 }, (_, t) => image(truth, first + t)).flat();
+      refit.add(rows(first, 300), Float32Array.from(target), new Float64Array(300).fill(1));
     }
     // The ridge of 1 % shrinks towards the start, so a start at the truth stays and another comes within 3 %.
     expect(difference(refit.solve(truth), truth)).toBeLessThan(1e-4);
     const found = refit.solve(matrix(5, 9));
     expect(difference(found, truth)).toBeLessThan(0.03 * largest(truth));
     expect(difference(found, truth)).toBeGreaterThan(0);
+  });
+
+  it("lets no token with a huge residual stream outvote the others", () => {
+    // Every tenth token joins a stream a thousand times as large, and has errors of that size.
+    const other = randomMatrix(5, 9, 23);
+    const fitted = (normAware: boolean) => {
+      const refit = new OutputRefit(8, 5);
+      const target = new Float32Array(600 * 5);
+      const stream = new Float32Array(600 * 5);
+      for (let t = 0; t < 600; t++) {
+        const huge = t % 10 === 0;
+        const wanted = image(huge ? other : truth, t).map((value) => (huge ? 1000 : 1) * value);
+        target.set(wanted, t * 5);
+        stream.fill(huge ? 1000 : 1, t * 5, (t + 1) * 5);
+      }
+      refit.add(rows(0, 600), target, tokenWeights(stream, 5, normAware));
+      return difference(refit.solve(truth), truth) / largest(truth);
+    };
+    expect(fitted(true)).toBeLessThan(0.1);
+    expect(fitted(false)).toBeGreaterThan(1);
+  });
+
+  it("weighs a token by one over the mean square of its stream", () => {
+    const weights = tokenWeights(Float32Array.of(3, 4, 0, 10), 2, true);
+    expect(weights[0]).toBeCloseTo(2 / 25, 12);
+    expect(weights[1]).toBeCloseTo(2 / 100, 12);
+    expect([...tokenWeights(Float32Array.of(3, 4), 2, false)]).toEqual([1]);
   });
 });

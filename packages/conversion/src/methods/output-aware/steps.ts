@@ -16,8 +16,12 @@ const steps = {
   centring: true,
   /** Every layer measured on the stream of the model converted so far; on the original's. */
   sequential: true,
+  /** Query maps fitted to the original's attention; as they follow from the rotations. */
+  scoreRefit: true,
   /** The output projection fitted to the original's residual stream; as it was. */
   outputRefit: true,
+  /** Tokens count in that fit by what the next norm makes of them; all alike. */
+  normAware: true,
 };
 
 /** Which steps of method `output-aware` are taken. All are, unless one's share is to be measured. */

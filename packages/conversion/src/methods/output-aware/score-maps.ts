@@ -1,0 +1,118 @@
+import {
+  columnSlice,
+  matrix,
+  multiply,
+  multiplyTransposedLeft,
+  rowSlice,
+  transpose,
+  weightedLowRank,
+  type Matrix,
+} from "@transmla/low-rank";
+import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
+import type { GroupedWeights, LatentWeights } from "../../weights";
+import { stackRows } from "../joint-compression";
+import type { SplitHeads } from "./split";
+
+/**
+ * Converted queries as maps of the original ones: `G_i [ropeDim + kvLoraRank, headDim + 1]` takes the features `[q_i; 1]` of head `i` to its
+ * RoPE query and, below it, its query in the latent space.
+ *
+ * @param unit what becomes of the features themselves, `[heads * ropeDim, headDim + 1]` and `[heads * headDim, headDim + 1]`
+ * @param keyUp `[kvHeads * headDim, kvLoraRank]`
+ */
+export function startingMaps(
+  { heads, kvHeads, headDim }: GroupedAttentionConfig,
+  unit: Pick<SplitHeads, "queryRope" | "queryNope">,
+  keyUp: Matrix,
+): Matrix[] {
+  const ropeDim = unit.queryRope.rows / heads;
+  return Array.from({ length: heads }, (_, i) => {
+    const group = Math.floor((i * kvHeads) / heads);
+    const up = rowSlice(keyUp, group * headDim, (group + 1) * headDim);
+    const nope = rowSlice(unit.queryNope, i * headDim, (i + 1) * headDim);
+    const rope = rowSlice(unit.queryRope, i * ropeDim, (i + 1) * ropeDim);
+    return stackRows(rope, multiplyTransposedLeft(up, nope));
+  });
+}
+
+/** `[q_i; 1]` from `x~`: the query rows of head `i` and a row that picks the 1, `[headDim + 1, hidden + 1]`. */
+export function featureMap(query: Matrix, head: number, headDim: number): Matrix {
+  const rows = rowSlice(query, head * headDim, (head + 1) * headDim);
+  const one = matrix(1, query.columns);
+  one.data[query.columns - 1] = 1;
+  return stackRows(rows, one);
+}
+
+/**
+ * Puts query maps `G_i` into a layer's weights. What reaches the latent is cut back to rank `nopeDim`, in the metric of the latent's
+ * covariance and of `E[f_i f_i^T]`: `G_i = keyUp_i^T nope_i`.
+ *
+ * @param config with `keyUpHeads = heads`
+ * @param latentCovariance `[kvLoraRank, kvLoraRank]`; a constant part of the keys changes no softmax
+ * @param featureMoments per head `E[f_i f_i^T]`, `[headDim + 1, headDim + 1]`
+ */
+export function withQueryMaps(
+  weights: LatentWeights,
+  config: LatentAttentionConfig,
+  { query }: Pick<GroupedWeights, "query">,
+  maps: readonly Matrix[],
+  { latentCovariance, featureMoments }: MapMetrics,
+): LatentWeights {
+  const { heads, nopeDim, ropeDim } = config;
+  const headDim = query.rows / heads;
+  const rope: Matrix[] = [];
+  const nope: Matrix[] = [];
+  const keyUp: Matrix[] = [];
+  for (const [i, map] of maps.entries()) {
+    const features = featureMap(query, i, headDim);
+    rope.push(multiply(rowSlice(map, 0, ropeDim), features));
+    const { down, up } = weightedLowRank({
+      covariance: featureMoments[i],
+      weight: rowSlice(map, ropeDim),
+      metric: latentCovariance,
+      rank: nopeDim,
+    });
+    nope.push(multiply(down, features));
+    keyUp.push(transpose(up));
+  }
+  return {
+    ...weights,
+    config,
+    queryRope: stacked(rope),
+    queryNope: stacked(nope),
+    keyUp: stacked(keyUp),
+  };
+}
+
+/** By what errors of query maps are measured. */
+export interface MapMetrics {
+  readonly latentCovariance: Matrix;
+  readonly featureMoments: readonly Matrix[];
+}
+
+/** Covariance of `rows x~` from `E[x~ x~^T]`. */
+export function covarianceOf(rows: Matrix, inputMoment: Matrix): Matrix {
+  const images = multiply(rows, inputMoment);
+  const mean = columnSlice(images, images.columns - 1).data;
+  const moment = multiply(images, transpose(rows));
+  const n = rows.rows;
+  const covariance = matrix(n, n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      const both = (moment.data[i * n + j] + moment.data[j * n + i]) / 2;
+      covariance.data[i * n + j] = both - mean[i] * mean[j];
+    }
+  }
+  return covariance;
+}
+
+function stacked(parts: readonly Matrix[]): Matrix {
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const out = matrix(rows, parts[0].columns);
+  let at = 0;
+  for (const { data } of parts) {
+    out.data.set(data, at);
+    at += data.length;
+  }
+  return out;
+}

@@ -1,0 +1,128 @@
+import { referenceDevice } from "@transmla/kernels";
+import { add, matrix, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
+import { describe, expect, it } from "vitest";
+import { randomMatrix, smallAttention } from "../../testing";
+import type { ScoreEquations } from "./score-operator";
+import { refitScores } from "./score-refit";
+import { anglesOf, measuredPositions, rotateRows, scoreSample } from "./score-samples";
+
+const { heads, kvHeads, headDim, frequencies, scale } = smallAttention;
+const shape = { heads, scale, frequencies: frequencies.subarray(0, 2) };
+const [width, features] = [7, 5];
+
+/** Logits of one head of a converted attention, computed pair by pair. */
+function logitsOf(map: Matrix, queryFeatures: Matrix, keys: Matrix, positions: Int32Array): Matrix {
+  const query = multiplyTransposedRight(queryFeatures, map);
+  rotateRows(query, anglesOf(positions, shape.frequencies));
+  const rotated = matrix(keys.rows, width, keys.data.slice());
+  const everywhere = Int32Array.from({ length: keys.rows }, (_, n) => n);
+  rotateRows(rotated, anglesOf(everywhere, shape.frequencies));
+  const product = multiplyTransposedRight(query, rotated);
+  return matrix(product.rows, product.columns, product.data.map((value) => scale * value));
+}
+
+/** A sequence whose scores some maps reproduce exactly, up to a constant per row. */
+function solvable(truth: readonly Matrix[], length: number, seed: number): ScoreEquations {
+  const positions = Int32Array.from({ length: length / 2 }, (_, index) => 2 * index + 1);
+  const keys = randomMatrix(length, width, seed);
+  const queries = truth.map((_, i) => randomMatrix(positions.length, features, seed + 1 + i));
+  const scores = new Float32Array(heads * positions.length * length);
+  const weights = new Float32Array(scores.length);
+  for (const [i, map] of truth.entries()) {
+    const logits = logitsOf(map, queries[i], keys, positions).data;
+    for (const [row, position] of positions.entries()) {
+      for (let n = 0; n <= position; n++) {
+        const at = (i * positions.length + row) * length + n;
+        scores[at] = logits[row * length + n] + 10 * row;
+        weights[at] = 1 / (position + 1);
+      }
+    }
+  }
+  return { length, positions, scores, weights, features: queries, keys };
+}
+
+const distance = (a: readonly Matrix[], b: readonly Matrix[]) =>
+  Math.max(...a.flatMap((m, i) => [...add(m, b[i], -1).data].map(Math.abs)));
+
+describe("refitScores", () => {
+  const truth = Array.from({ length: heads }, (_, i) => randomMatrix(width, features, 40 + i));
+  const sequences = [solvable(truth, 24, 50), solvable(truth, 30, 60)];
+  const start = truth.map((m, i) => add(m, randomMatrix(width, features, 70 + i), 0.5));
+
+  it("finds the maps that made the scores, whatever constant each row carries", async () => {
+    const options = { iterations: 60, ridge: 0 };
+    const { maps, before } = await refitScores(referenceDevice(), shape, sequences, start, options);
+    expect(before).toBeGreaterThan(0.01);
+    expect(distance(start, truth)).toBeGreaterThan(0.5);
+    expect(distance(maps, truth)).toBeLessThan(1e-3);
+    const again = await refitScores(referenceDevice(), shape, sequences, maps);
+    expect(again.before).toBeLessThan(1e-6 * before);
+  });
+
+  it("comes most of the way in the few steps that a conversion takes", async () => {
+    const { maps, before } = await refitScores(referenceDevice(), shape, sequences, start);
+    const again = await refitScores(referenceDevice(), shape, sequences, maps);
+    expect(again.before).toBeLessThan(0.05 * before);
+  });
+
+  it("stays where a large ridge holds it", async () => {
+    const held = await refitScores(referenceDevice(), shape, sequences, start, { ridge: 1e9 });
+    expect(distance(held.maps, start)).toBeLessThan(1e-6);
+  });
+});
+
+describe("scoreSample", () => {
+  const query = randomMatrix(2, heads * headDim, 80);
+  const key = randomMatrix(6, kvHeads * headDim, 81);
+  const positions = Int32Array.of(2, 5);
+
+  it("is the attention of the original: log-probabilities and weights of each row", () => {
+    const { scores, weights } = scoreSample(smallAttention, query, key, positions);
+    for (let i = 0; i < heads; i++) {
+      for (const [row, position] of positions.entries()) {
+        const logits = Array.from({ length: position + 1 }, (_, n) => {
+          let logit = 0;
+          for (let f = 0; f < headDim / 2; f++) {
+            const q = row * heads * headDim + i * headDim + f;
+            const k = (n * kvHeads + Math.floor(i / 2)) * headDim + f;
+            const angle = (position - n) * frequencies[f];
+            const [qr, qi] = [query.data[q], query.data[q + headDim / 2]];
+            const [kr, ki] = [key.data[k], key.data[k + headDim / 2]];
+            // Re conj(k) q exp(i angle)
+            logit += (kr * qr + ki * qi) * Math.cos(angle) - (kr * qi - ki * qr) * Math.sin(angle);
+          }
+          return scale * logit;
+        });
+        const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+        for (let n = 0; n < 6; n++) {
+          const at = (i * 2 + row) * 6 + n;
+          const seen = n <= position;
+          const p = seen ? Math.exp(logits[n]) / total : 0;
+          expect(scores[at]).toBeCloseTo(seen ? Math.log(p) : 0, 5);
+          expect(weights[at]).toBeCloseTo(seen ? 0.9 * p + 0.1 / (position + 1) : 0, 6);
+        }
+      }
+    }
+  });
+
+  it("sees no further back than a sliding window", () => {
+    const { weights } = scoreSample({ ...smallAttention, window: 2 }, query, key, positions);
+    const row = weights.subarray(6, 12);
+    expect([...row.subarray(0, 4)]).toEqual([0, 0, 0, 0]);
+    expect(row[4] + row[5]).toBeCloseTo(1, 6);
+  });
+});
+
+describe("measuredPositions", () => {
+  it("spreads a thousand queries over all sequences, to the end of each", () => {
+    const positions = measuredPositions(256, { heads: 9, sequences: 16 });
+    expect(positions).toHaveLength(64);
+    expect(positions[0]).toBe(3);
+    expect(positions.at(-1)).toBe(255);
+  });
+
+  it("takes every position of a short text and fewer of one with many pairs", () => {
+    expect(measuredPositions(8, { heads: 9, sequences: 2 })).toHaveLength(8);
+    expect(measuredPositions(4096, { heads: 64, sequences: 1 })).toHaveLength(64);
+  });
+});

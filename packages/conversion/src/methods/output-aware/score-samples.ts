@@ -1,0 +1,131 @@
+import { columnSlice, matrix, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
+import type { GroupedAttentionConfig } from "@transmla/models";
+
+/** Part of uniform attention in the weights: a pair that the text at hand ignores may matter in another. */
+const UNIFORM = 0.1;
+/** Log-probabilities below this count as this: how small a negligible one is does not matter. */
+const LEAST_LOG = -40;
+/** Queries measured, over all sequences, and pairs of query, head and key: bound time and memory. */
+const MOST_QUERIES = 1024;
+const MOST_PAIRS = 1 << 24;
+
+/** What the original attends to in one sequence, at some of its positions. Rows are `[heads, positions]`, columns the sequence's tokens. */
+export interface ScoreSample {
+  /** Tokens of the sequence. */
+  readonly length: number;
+  /** Positions of the queries measured. */
+  readonly positions: Int32Array;
+  /** The original's log-probabilities; 0 where a query does not see a token. */
+  readonly scores: Float32Array;
+  /** `0.9 p + 0.1 uniform`, every row summing to 1; 0 where a query does not see a token. */
+  readonly weights: Float32Array;
+}
+
+/** Evenly spread positions of a sequence, so that those of all sequences together stay within the limits. */
+export function measuredPositions(
+  length: number,
+  { heads, sequences }: { readonly heads: number; readonly sequences: number },
+): Int32Array {
+  const most = Math.min(MOST_QUERIES, MOST_PAIRS / (heads * length)) / sequences;
+  const stride = Math.ceil(length / Math.max(1, most));
+  return Int32Array.from(
+    { length: Math.floor(length / stride) },
+    (_, index) => (index + 1) * stride - 1,
+  );
+}
+
+/**
+ * The original's attention at some positions of one sequence.
+ *
+ * @param query `[positions, heads * headDim]`, before rotation
+ * @param key `[length, kvHeads * headDim]`, before rotation
+ */
+export function scoreSample(
+  config: GroupedAttentionConfig,
+  query: Matrix,
+  key: Matrix,
+  positions: Int32Array,
+): ScoreSample {
+  const { heads, kvHeads, headDim, frequencies, scale, window = Infinity } = config;
+  const [length, rows] = [key.rows, positions.length];
+  const scores = new Float32Array(heads * rows * length);
+  const weights = new Float32Array(heads * rows * length);
+  const rotated = (rowsOf: Matrix, head: number, angles: Angles) => {
+    const part = columnSlice(rowsOf, head * headDim, (head + 1) * headDim);
+    rotateRows(part, angles);
+    return part;
+  };
+  const keyAngles = anglesOf(
+    Int32Array.from({ length }, (_, n) => n),
+    frequencies,
+  );
+  const keys = Array.from({ length: kvHeads }, (_, a) => rotated(key, a, keyAngles));
+  const queryAngles = anglesOf(positions, frequencies);
+  for (let i = 0; i < heads; i++) {
+    const queries = rotated(query, i, queryAngles);
+    const logits = multiplyTransposedRight(queries, keys[Math.floor((i * kvHeads) / heads)]).data;
+    for (const [row, position] of positions.entries()) {
+      const first = Math.max(0, position - window + 1);
+      const start = row * length;
+      const seen = logits.subarray(start + first, start + position + 1);
+      const least = logSumExp(seen, scale);
+      const target = (i * rows + row) * length + first;
+      for (const [n, logit] of seen.entries()) {
+        const log = Math.max(LEAST_LOG, scale * logit - least);
+        scores[target + n] = log;
+        weights[target + n] = (1 - UNIFORM) * Math.exp(log) + UNIFORM / seen.length;
+      }
+    }
+  }
+  return { length, positions, scores, weights };
+}
+
+/** Log of the sum of `exp(scale * logit)`. */
+function logSumExp(logits: Float64Array, scale: number): number {
+  const most = scale * logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(scale * logit - most), 0));
+}
+
+/** Cosines and sines of `position * frequency`, `[positions, frequencies]` each. */
+export interface Angles {
+  readonly cos: Float64Array;
+  readonly sin: Float64Array;
+  /** Frequencies. */
+  readonly half: number;
+}
+
+export function anglesOf(positions: Int32Array, frequencies: Float64Array): Angles {
+  const half = frequencies.length;
+  const angles = new Float64Array(positions.length * half);
+  for (const [row, position] of positions.entries()) {
+    for (let f = 0; f < half; f++) angles[row * half + f] = position * frequencies[f];
+  }
+  return { cos: angles.map(Math.cos), sin: angles.map(Math.sin), half };
+}
+
+/** Rotates the first `2 * half` numbers of every row, half-split, by the angles of that row; `back` turns the other way. In place. */
+export function rotateRows({ data, columns, rows }: Matrix, { cos, sin, half }: Angles, back = false): void {
+  const sign = back ? -1 : 1;
+  for (let row = 0; row < rows; row++) {
+    for (let f = 0; f < half; f++) {
+      const at = row * columns + f;
+      const c = cos[row * half + f];
+      const s = sign * sin[row * half + f];
+      const [re, im] = [data[at], data[at + half]];
+      data[at] = re * c - im * s;
+      data[at + half] = im * c + re * s;
+    }
+  }
+}
+
+/** `rows W^T` for rows of `x~ = [x; 1]` given without the 1. */
+export function projectRows(rows: Float32Array, weights: Matrix): Matrix {
+  const width = weights.columns - 1;
+  const tokens = rows.length / width;
+  const augmented = matrix(tokens, width + 1);
+  for (let t = 0; t < tokens; t++) {
+    augmented.data.set(rows.subarray(t * width, (t + 1) * width), t * (width + 1));
+    augmented.data[(t + 1) * (width + 1) - 1] = 1;
+  }
+  return multiplyTransposedRight(augmented, weights);
+}
