@@ -145,7 +145,12 @@ describe("output-aware method", () => {
   it.each(["llama", "llama-bias", "qwen2", "mistral-window", "mixtral", "smollm3-listed"])(
     "converts %s at nearly the whole cache with little loss, the same way every time",
     async (family) => {
-      const options = { method: "output-aware", keep: 0.9 } as const;
+      // Half of it rotated, since every candidate would cost as much as the conversion.
+      const options = {
+        method: "output-aware",
+        keep: 0.9,
+        steps: { splitByLoss: false },
+      } as const;
       const first = await converted(golden(family), options);
       const second = await converted(golden(family), options);
       for (const { outputError } of first.report.layers) expect(outputError).toBeLessThan(0.2);
@@ -179,6 +184,42 @@ describe("output-aware method", () => {
     expect(report.keptFraction).toBe(0.5);
     expect(report.layers.every(({ outputError }) => outputError < 1e-9)).toBe(true);
     expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(1e-3);
+  });
+
+  describe("chooses how much of the cache is rotated", () => {
+    const half = { method: "output-aware", keep: 0.5 } as const;
+
+    it("little where keys say nothing and values need every dimension", async () => {
+      const source = await changedLlama((name, values) => {
+        if (/k_proj/.test(name)) values.fill(0);
+      });
+      const { report, latent, plan } = await converted(source, half);
+      expect(plan.sizes.ropeDimCandidates).toEqual([2, 4, 6, 8]);
+      expect(report).toMatchObject({ ropeDim: 2, kvLoraRank: 14, keptFraction: 0.5 });
+      expect(latent.config.layers[0].attention).toMatchObject({ ropeDim: 2, kvLoraRank: 14 });
+    });
+
+    it("much where keys decide and values need one dimension", async () => {
+      const source = await changedLlama((name, values, columns) => {
+        if (/[qk]_proj/.test(name)) for (const i of values.keys()) values[i] *= 30;
+        if (!/v_proj/.test(name)) return;
+        for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
+      });
+      const { report } = await converted(source, half);
+      expect(report.ropeDim).toBe(8);
+    });
+
+    it("not where the caller has, or half of it without that step", async () => {
+      const files = await openModel(golden("llama"));
+      const given = planConversion(files, { ...half, ropeDim: 4 });
+      expect(given.sizes).toMatchObject({ ropeDim: 4, kvLoraRank: 12 });
+      expect(given.sizes.ropeDimCandidates).toBeUndefined();
+      const { report } = await converted(golden("llama"), {
+        ...half,
+        steps: { splitByLoss: false },
+      });
+      expect(report).toMatchObject({ ropeDim: 8, kvLoraRank: 8 });
+    });
   });
 
   it.each([

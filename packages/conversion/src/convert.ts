@@ -16,8 +16,9 @@ import { ConversionError } from "./errors";
 import { formats } from "./formats";
 import type { EncodedTensor } from "./memory-checkpoint";
 import { methods } from "./methods";
-import type { ConvertedLayer, LayerConverter } from "./methods/method";
-import { withAttention, type ConversionPlan, type PlannedTensor } from "./plan";
+import type { ConversionJob, ConvertedLayer, LayerConverter } from "./methods/method";
+import { withAttention, withRopeDim, type ConversionPlan, type PlannedTensor } from "./plan";
+import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
 import { LayerStore, roundedToFloat32, savedLayers } from "./resume/layer-store";
@@ -79,30 +80,22 @@ const PIECE_BYTES = 8 << 20;
  * @throws ConversionError `CalibrationTooShort`, `NonFiniteWeight`, `OutputExists`, `ResumeMismatch`; TensorIoError; the signal's reason
  */
 export async function convert(
-  plan: ConversionPlan,
+  planned: ConversionPlan,
   options: ConvertOptions,
 ): Promise<ConversionReport> {
   const started = performance.now();
   const calibration = options.calibration ?? [];
-  checkCalibration(plan, calibration);
+  checkCalibration(planned, calibration);
   const { output, resume = false, resumable = resume } = options;
   await checkOutput(output, resume);
-  const store = resumable ? await openStore(plan, calibration, options) : undefined;
-  const first = resume ? await store?.load(0) : undefined;
+  const store = resumable ? await openStore(planned, calibration, options) : undefined;
+  const choices = resume ? (await store?.load(0))?.choices : undefined;
+  const plan = await settled(planned, jobOf(planned, options), choices);
   // Shards of the interrupted attempt are written again: that takes no more than copying them.
   const writer = await ShardedWriter.create(output, plan.shards, { overwrite: resume });
   const report = options.onProgress ?? (() => {});
   try {
-    const converter = await methods[plan.method].start({
-      files: plan.files,
-      device: options.device,
-      sizes: { ...plan.methodSizes, ...first?.choices },
-      calibration,
-      encode: (layer, weights) =>
-        encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
-      onProgress: report,
-      signal: options.signal,
-    });
+    const converter = await methods[plan.method].start(jobOf(plan, options, choices));
     const source = { converter, store, resume };
     const { configs, layers } = await writeTensors(plan, source, writer, report, options.signal);
     await writer.finish();
@@ -129,6 +122,33 @@ export async function convert(
     await writer.abort();
     throw error;
   }
+}
+
+function jobOf(
+  plan: ConversionPlan,
+  options: ConvertOptions,
+  choices?: Partial<LatentSizes>,
+): ConversionJob {
+  return {
+    files: plan.files,
+    device: options.device,
+    sizes: { ...plan.methodSizes, ...choices },
+    calibration: options.calibration ?? [],
+    encode: (layer, weights) => encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
+    onProgress: options.onProgress ?? (() => {}),
+    signal: options.signal,
+  };
+}
+
+/** The plan once the rotated part is known that depends on the calibration text: as an interrupted attempt chose, or chosen now. */
+async function settled(
+  plan: ConversionPlan,
+  job: ConversionJob,
+  choices: Partial<LatentSizes> | undefined,
+): Promise<ConversionPlan> {
+  const { chooseRopeDim } = methods[plan.method];
+  if (!chooseRopeDim) return plan;
+  return withRopeDim(plan, choices?.ropeDim ?? (await chooseRopeDim(job)));
 }
 
 function checkCalibration(plan: ConversionPlan, calibration: readonly Int32Array[]): void {

@@ -35,6 +35,8 @@ export interface LatentSizes {
   readonly standardLadder?: boolean | undefined;
   /** For method `output-aware`. */
   readonly steps?: OutputAwareSteps | undefined;
+  /** Values of `ropeDim` to choose from on held-out calibration text, the sum with `kvLoraRank` staying; absent when it is settled. */
+  readonly ropeDimCandidates?: readonly number[] | undefined;
 }
 
 /** What an output format asks of a method. */

@@ -28,6 +28,8 @@ export interface PlannedTensor {
 export interface ConversionPlan {
   readonly files: ModelFiles;
   readonly method: MethodName;
+  /** What was asked for. */
+  readonly options: ConversionOptions;
   readonly format: FormatName;
   /** Sizes of what is cached. */
   readonly sizes: LatentSizes;
@@ -50,9 +52,28 @@ export interface ConversionPlan {
 export function planConversion(files: ModelFiles, options: ConversionOptions): ConversionPlan {
   const originals = files.config.layers.map(({ attention }) => convertible(attention));
   const method = methods[options.method];
+  const { needs }: OutputFormat = formats[options.format ?? "native"];
+  return planWith(files, options, method.sizes(originals[0], options, needs), originals);
+}
+
+/** The plan with a rotated part that was chosen on the calibration text; the cache is as large as before. */
+export function withRopeDim(plan: ConversionPlan, ropeDim: number): ConversionPlan {
+  const { files, options, sizes } = plan;
+  const originals = files.config.layers.map(({ attention }) => convertible(attention));
+  const kvLoraRank = sizes.kvLoraRank + sizes.ropeDim - ropeDim;
+  const settled = { ...sizes, ropeDim, kvLoraRank, ropeDimCandidates: undefined };
+  return planWith(files, options, settled, originals);
+}
+
+function planWith(
+  files: ModelFiles,
+  options: ConversionOptions,
+  sizes: LatentSizes,
+  originals: readonly GroupedAttentionConfig[],
+): ConversionPlan {
+  const method = methods[options.method];
   const formatName = options.format ?? "native";
   const format: OutputFormat = formats[formatName];
-  const sizes = method.sizes(originals[0], options, format.needs);
   const methodSizes = withoutChannels(sizes, format.needs);
   const made = withAttention(files.config, (layer) =>
     method.layerConfig(originals[layer], methodSizes),
@@ -65,6 +86,7 @@ export function planConversion(files: ModelFiles, options: ConversionOptions): C
   return {
     files,
     method: options.method,
+    options,
     format: formatName,
     sizes,
     methodSizes,

@@ -26,7 +26,8 @@ export function printReport(
   const { dim } = terminal.colour;
   const { freqFold, layers, calibrationTokens } = report;
   const fold = freqFold === undefined ? "" : `, FreqFold ${freqFold}`;
-  terminal.print(...summary(terminal, job, `${report.method}${fold}`, calibrationTokens), "");
+  const method = `${report.method}${fold}`;
+  terminal.print(...summary(terminal, job, { ...report, method }), "");
   if (calibrationTokens > 0) {
     const rows = layers.map(({ layer, keptEnergy, outputError }) => [
       String(layer),
@@ -45,14 +46,18 @@ export function printReport(
   terminal.note(`Next: transmla compare ${job.model.name} ${job.out}${text}`);
 }
 
+type Described = Pick<
+  ConversionReport,
+  "method" | "calibrationTokens" | "kvLoraRank" | "ropeDim"
+>;
+
 /** What is converted into what: the part that a plan and a report share. */
 function summary(
   { colour }: Terminal,
   { model, plan, out }: ConversionJob,
-  method: string,
-  calibrationTokens: number,
+  { method, calibrationTokens, kvLoraRank, ropeDim }: Described,
 ): string[] {
-  const { sizes, cacheBefore, cacheAfter } = plan;
+  const { cacheBefore, cacheAfter } = plan;
   const kept = percent(cacheAfter / cacheBefore);
   const calibration = calibrationTokens > 0 ? `${count(calibrationTokens)} tokens` : "none needed";
   return [
@@ -61,7 +66,7 @@ function summary(
       [
         ["method", method],
         ["format", plan.format],
-        ["latent", `${sizes.kvLoraRank} and ${sizes.ropeDim} rotated, per token and layer`],
+        ["latent", `${kvLoraRank} and ${ropeDim} rotated, per token and layer`],
         ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
         ["calibration", calibration],
       ],
@@ -76,7 +81,9 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   const { sizes, shards, tensors, cacheBefore, cacheAfter } = plan;
   const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
   const fold = sizes.freqFold === "auto" ? ", FreqFold chosen on the text" : "";
-  terminal.print(...summary(terminal, job, `${plan.method}${fold}`, calibrationTokens), "");
+  const split = sizes.ropeDimCandidates ? ", rotated part chosen on the text" : "";
+  const method = `${plan.method}${fold}${split}`;
+  terminal.print(...summary(terminal, job, { ...sizes, method, calibrationTokens }), "");
   const columns = (["left", "left", "left", "right", "left"] as const).map((align, index) => ({
     heading: ["tensor", "shape", "type", "×", ""][index]!,
     align,

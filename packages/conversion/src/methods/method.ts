@@ -14,6 +14,8 @@ export interface ConversionMethod {
     options: ConversionOptions,
     needs: FormatNeeds,
   ): LatentSizes;
+  /** Chooses `ropeDim` among the candidates in the sizes. Absent where a method leaves nothing to the calibration text. */
+  chooseRopeDim?(job: ConversionJob): Promise<number>;
   /** The converted attention of a layer, as far as it is known before calibration. */
   layerConfig(original: GroupedAttentionConfig, sizes: LatentSizes): LatentAttentionConfig;
   /** Prepares to convert the layers, in order. */

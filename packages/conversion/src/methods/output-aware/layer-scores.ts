@@ -23,25 +23,28 @@ export interface LayerScores {
   readonly inputMoment: Matrix;
 }
 
-/**
- * Fits a layer's query maps to what the original's queries attend to, on a few of the calibration sequences. The original is read from its
- * own stream, which must still stand before the layer.
- *
- * @param input the stream that the converted layer will read
- */
+/** The calibration text before the layer. */
+export interface ScoreStreams {
+  /** What the converted layer will read. */
+  readonly input: CalibrationStream;
+  /** In the original model. */
+  readonly teacher: CalibrationStream;
+}
+
+/** Fits a layer's query maps to what the original's queries attend to in its own stream, on a few of the calibration sequences. */
 export async function refitLayerScores(
-  { runner, original: originalStream, device }: ParallelStreams,
+  { runner, device }: ParallelStreams,
   decoder: DecoderLayer,
-  input: CalibrationStream,
+  { input, teacher }: ScoreStreams,
   { grouped, original, initial, inputMoment }: LayerScores,
 ): Promise<LatentWeights> {
   const converted = await runner.attentionInputs(input, decoder, SAMPLE_TOKENS);
-  const teacher = await runner.attentionInputs(originalStream, decoder, SAMPLE_TOKENS);
+  const wanted = await runner.attentionInputs(teacher, decoder, SAMPLE_TOKENS);
   const { weights } = initial;
   const { ropeDim, kvLoraRank, frequencies, heads, scale } = weights.config;
   const keyRows = weights.ropeKey ? stackRows(weights.ropeKey, weights.latent) : weights.latent;
   const equations = converted.map((x, index) =>
-    layerEquations(teacher[index], x, { grouped, original, keyRows, sequences: converted.length }),
+    layerEquations(wanted[index], x, { grouped, original, keyRows, sequences: converted.length }),
   );
   const { maps } = await refitScores(
     device,

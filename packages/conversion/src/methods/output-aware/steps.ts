@@ -22,6 +22,8 @@ const steps = {
   outputRefit: true,
   /** Tokens count in that fit by what the next norm makes of them; all alike. */
   normAware: true,
+  /** How much of the cache is rotated, chosen by the error on held-out text; half. */
+  splitByLoss: true,
 };
 
 /** Which steps of method `output-aware` are taken. All are, unless one's share is to be measured. */

@@ -1,0 +1,147 @@
+import {
+  type DecoderLayer,
+  type GroupedAttentionConfig,
+  type GroupedAttentionLayer,
+} from "@transmla/models";
+import type { Matrix } from "@transmla/low-rank";
+import type { CalibrationStream } from "../../calibration-stream";
+import { readGroupedWeights, type GroupedWeights, type LatentWeights } from "../../weights";
+import type { ConversionJob } from "../method";
+import type { OriginalBatch, ParallelStreams } from "../parallel-streams";
+import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
+import { refitLayerScores } from "./layer-scores";
+import { outputAwareWeights, type OutputAwareSizes } from "./output-aware";
+import { OutputRefit, tokenWeights } from "./output-refit";
+import type { OutputAwareSteps } from "./steps";
+
+/** A layer to be converted. */
+export interface LayerUnderFit {
+  readonly layer: number;
+  readonly decoder: DecoderLayer;
+  readonly steps: OutputAwareSteps;
+}
+
+/** What one pass over the calibration text tells about a layer, whatever sizes it is given. */
+interface Measured {
+  readonly original: GroupedAttentionConfig;
+  readonly grouped: GroupedWeights;
+  /** What the converted layer will read, and the original's stream, both before the layer. */
+  readonly input: CalibrationStream;
+  readonly teacher: CalibrationStream;
+  readonly inputMoment: Matrix;
+  readonly phases: ExpectedPhases;
+  /** What the original's attention did. */
+  readonly did: readonly OriginalBatch[];
+}
+
+/** Measures a layer once and fits it to as many sizes as wanted. */
+export class LayerFit {
+  private constructor(
+    private readonly job: ConversionJob,
+    private readonly streams: ParallelStreams,
+    private readonly under: LayerUnderFit,
+    private readonly measured: Measured,
+  ) {}
+
+  /** Measures the layer and moves the original's stream past it. */
+  static async measure(
+    job: ConversionJob,
+    streams: ParallelStreams,
+    under: LayerUnderFit,
+  ): Promise<LayerFit> {
+    const { layer, decoder, steps } = under;
+    const { checkpoint, config } = job.files;
+    const original = config.layers[layer].attention as GroupedAttentionConfig;
+    const teacher = asItIs(streams.original);
+    const input = steps.sequential ? asItIs(streams.converted) : teacher;
+    return new LayerFit(job, streams, under, {
+      original,
+      grouped: await readGroupedWeights(checkpoint, original, layer),
+      input,
+      teacher,
+      inputMoment: await streams.inputMoment(input, decoder),
+      phases: await expectedPhases(streams, input, decoder, original),
+      did: await streams.advanceOriginal(layer, decoder),
+    });
+  }
+
+  /** What the original's attention did, batch by batch. */
+  get did(): readonly OriginalBatch[] {
+    return this.measured.did;
+  }
+
+  /** The layer's weights at given sizes. */
+  async weights(
+    sizes: OutputAwareSizes,
+  ): Promise<{ readonly weights: LatentWeights; readonly keptEnergy: number }> {
+    const { grouped, original, input, teacher, inputMoment, phases } = this.measured;
+    const { decoder, steps } = this.under;
+    const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
+    const { keptEnergy } = initial;
+    const scores = { grouped, original, initial, inputMoment };
+    const fitted = steps.scoreRefit
+      ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
+      : initial.weights;
+    if (!steps.outputRefit) return { weights: fitted, keptEnergy };
+    return { weights: { ...fitted, output: await this.refitOutput(fitted) }, keptEnergy };
+  }
+
+  /** The output projection that brings the stream of `input` closest to the original's. */
+  private async refitOutput(weights: LatentWeights): Promise<Matrix> {
+    const { streams, measured, under } = this;
+    const { layer, decoder, steps } = under;
+    const { input, did } = measured;
+    const { config } = weights;
+    const refit = new OutputRefit(weights.output.columns - 1, weights.output.rows);
+    await streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
+      streams.runner.eachBatch(
+        input,
+        { planes: attention.planes, frequencies: config.frequencies },
+        ({ x, context }) => [attention.mix(decoder.attentionInput(x), context)],
+        (batch, [mixed]) => {
+          const { before, output } = did[batch];
+          const { states } = input.batches[batch];
+          const wanted = output.map((value, i) => before[i] + value);
+          refit.add(
+            mixed,
+            wanted.map((value, i) => value - states[i]),
+            tokenWeights(wanted, weights.output.rows, steps.normAware),
+          );
+        },
+      ),
+    );
+    return refit.solve(weights.output);
+  }
+}
+
+/** The original attention's phases on a layer's input. */
+async function expectedPhases(
+  { runner, device }: ParallelStreams,
+  input: CalibrationStream,
+  decoder: DecoderLayer,
+  original: GroupedAttentionConfig,
+): Promise<ExpectedPhases> {
+  const attention = decoder.attention as GroupedAttentionLayer;
+  const { kvHeads, headDim, frequencies } = original;
+  const expected = new ExpectedPhase(original);
+  const positionsOf: Int32Array[] = [];
+  await runner.eachBatch(
+    input,
+    { planes: attention.planes, frequencies },
+    ({ x, positions, context }) => {
+      positionsOf.push(positions);
+      const [, values] = context.pools;
+      const rows = phaseValues(positions, original);
+      const shape = [positions.length, kvHeads * headDim] as const;
+      device.writePages(values, device.tensor(rows, shape), context.slots);
+      return [attention.mixOver(decoder.attentionInput(x), context, values)];
+    },
+    (batch, [mixed]) => expected.add(mixed, positionsOf[batch]),
+  );
+  return expected.phases();
+}
+
+/** The stream where it is now: it stays when the other moves on. */
+function asItIs({ batches }: CalibrationStream): CalibrationStream {
+  return { batches: batches.map((batch) => ({ ...batch })) };
+}
