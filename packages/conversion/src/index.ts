@@ -20,8 +20,19 @@ export {
   type ExpectedPhases,
 } from "./methods/output-aware/expected-phase";
 export { outputAwareLatent, type OutputAwareLatent } from "./methods/output-aware/factorisation";
-export { outputAwareWeights, type OutputAwareSizes } from "./methods/output-aware/output-aware";
-export { OutputRefit } from "./methods/output-aware/output-refit";
+export {
+  outputAwareWeights,
+  type InitialWeights,
+  type OutputAwareSizes,
+} from "./methods/output-aware/output-aware";
+export { OutputRefit, tokenWeights } from "./methods/output-aware/output-refit";
+export type { ScoreEquations, ScoreShape } from "./methods/output-aware/score-operator";
+export {
+  refitScores,
+  type FittedScores,
+  type ScoreRefitOptions,
+} from "./methods/output-aware/score-refit";
+export { scoreSample, type ScoreSample } from "./methods/output-aware/score-samples";
 export {
   complexRotations,
   queryEnergies,

@@ -95,3 +95,23 @@ describe("sequential", () => {
     expect(await errorOf(false)).toBeCloseTo(1, 6);
   });
 });
+
+describe("scoreRefit", () => {
+  it("brings even the attention of random weights nearer", async () => {
+    const source = await changedLlama((name, values) => {
+      if (/[qk]_proj/.test(name)) for (const i of values.keys()) values[i] *= 4;
+    });
+    const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
+    const errorOf = async (scoreRefit: boolean) => {
+      const options = { kvLoraRank: 12, ropeDim: 4, steps: { scoreRefit } };
+      const { report, latent } = await converted(
+        source,
+        { method: "output-aware", ...options },
+        sequences,
+      );
+      expect(latent.config.layers[0].attention).toMatchObject({ keyUpHeads: scoreRefit ? 4 : 2 });
+      return report.layers[0].outputError;
+    };
+    expect(await errorOf(true)).toBeLessThan(0.97 * (await errorOf(false)));
+  });
+});

@@ -1,6 +1,7 @@
 import { referenceDevice } from "@transmla/kernels";
 import { add, matrix, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
+import golden from "../../../golden/score-refit.json";
 import { randomMatrix, smallAttention } from "../../testing";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
@@ -63,6 +64,31 @@ describe("refitScores", () => {
     const { maps, before } = await refitScores(referenceDevice(), shape, sequences, start);
     const again = await refitScores(referenceDevice(), shape, sequences, maps);
     expect(again.before).toBeLessThan(0.05 * before);
+  });
+
+  it("takes the steps of a dense reference (tools/golden/score_refit.py)", async () => {
+    const { heads: count, length, queryFeatures, positions } = golden;
+    const perHead = (values: readonly number[], rows: number, columns: number) =>
+      Array.from({ length: count }, (_, i) =>
+        matrix(rows, columns, values.slice(i * rows * columns, (i + 1) * rows * columns)),
+      );
+    const sequence = {
+      length,
+      positions: Int32Array.from(positions),
+      scores: Float32Array.from(golden.scores),
+      weights: Float32Array.from(golden.weights),
+      features: perHead(queryFeatures, positions.length, golden.features),
+      keys: matrix(length, golden.width, golden.keys),
+    };
+    const { maps, before } = await refitScores(
+      referenceDevice(),
+      { heads: count, scale: golden.scale, frequencies: Float64Array.from(golden.frequencies) },
+      [sequence],
+      perHead(golden.start, golden.width, golden.features),
+      { iterations: golden.iterations, ridge: golden.ridge },
+    );
+    expect(before).toBeCloseTo(golden.before, 4);
+    expect(distance(maps, perHead(golden.maps, golden.width, golden.features))).toBeLessThan(1e-4);
   });
 
   it("stays where a large ridge holds it", async () => {
