@@ -46,10 +46,7 @@ export function printReport(
   terminal.note(`Next: transmla compare ${job.model.name} ${job.out}${text}`);
 }
 
-type Described = Pick<
-  ConversionReport,
-  "method" | "calibrationTokens" | "kvLoraRank" | "ropeDim"
->;
+type Described = Pick<ConversionReport, "method" | "calibrationTokens" | "kvLoraRank" | "ropeDim">;
 
 /** What is converted into what: the part that a plan and a report share. */
 function summary(

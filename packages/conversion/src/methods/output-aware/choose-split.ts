@@ -108,26 +108,22 @@ class HeldOut {
     const hidden = weights.output.rows;
     let difference = 0;
     let energy = 0;
-    await this.streams.withAttention(
-      layer,
-      config,
-      this.job.encode(layer, weights),
-      (attention) =>
-        this.streams.runner.eachBatch(
-          this.before,
-          { planes: attention.planes, frequencies: config.frequencies },
-          ({ x, context }) => [attention.forward(decoder.attentionInput(x), context)],
-          (batch, [converted]) => {
-            const { before, output } = this.did[batch];
-            const stream = output.map((value, i) => before[i] + value);
-            const counts = tokenWeights(stream, hidden, steps.normAware);
-            for (const [i, value] of converted.entries()) {
-              const weight = counts[Math.floor(i / hidden)];
-              difference += weight * (value - output[i]) ** 2;
-              energy += weight * output[i] ** 2;
-            }
-          },
-        ),
+    await this.streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
+      this.streams.runner.eachBatch(
+        this.before,
+        { planes: attention.planes, frequencies: config.frequencies },
+        ({ x, context }) => [attention.forward(decoder.attentionInput(x), context)],
+        (batch, [converted]) => {
+          const { before, output } = this.did[batch];
+          const stream = output.map((value, i) => before[i] + value);
+          const counts = tokenWeights(stream, hidden, steps.normAware);
+          for (const [i, value] of converted.entries()) {
+            const weight = counts[Math.floor(i / hidden)];
+            difference += weight * (value - output[i]) ** 2;
+            energy += weight * output[i] ** 2;
+          }
+        },
+      ),
     );
     return difference / (energy + Number.MIN_VALUE);
   }

@@ -64,7 +64,11 @@ export class OutputRefit {
   solve(output: Matrix): Matrix {
     const n = this.inputs + 1;
     const { data } = this.moments.secondMoment();
-    const second = matrix(n, n, data.map((value) => (value * this.moments.count) / this.weight));
+    const second = matrix(
+      n,
+      n,
+      data.map((value) => (value * this.moments.count) / this.weight),
+    );
     const cross = matrix(
       n,
       this.cross.columns,

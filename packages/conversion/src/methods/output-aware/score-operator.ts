@@ -1,5 +1,10 @@
 import type { Device, Weight } from "@transmla/kernels";
-import { matrix, multiplyTransposedLeft, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
+import {
+  matrix,
+  multiplyTransposedLeft,
+  multiplyTransposedRight,
+  type Matrix,
+} from "@transmla/low-rank";
 import { anglesOf, rotateRows, type Angles, type ScoreSample } from "./score-samples";
 
 /** One sequence of a fit. */

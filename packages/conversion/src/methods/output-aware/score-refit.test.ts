@@ -19,7 +19,11 @@ function logitsOf(map: Matrix, queryFeatures: Matrix, keys: Matrix, positions: I
   const everywhere = Int32Array.from({ length: keys.rows }, (_, n) => n);
   rotateRows(rotated, anglesOf(everywhere, shape.frequencies));
   const product = multiplyTransposedRight(query, rotated);
-  return matrix(product.rows, product.columns, product.data.map((value) => scale * value));
+  return matrix(
+    product.rows,
+    product.columns,
+    product.data.map((value) => scale * value),
+  );
 }
 
 /** A sequence whose scores some maps reproduce exactly, up to a constant per row. */

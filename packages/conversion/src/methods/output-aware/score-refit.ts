@@ -49,7 +49,9 @@ export async function refitScores(
   const operator = new ScoreOperator(device, shape, sequences);
   try {
     const keyRoot = inverseRoot(sequences.map(({ keys }) => keys));
-    const queryRoots = maps.map((_, i) => inverseRoot(sequences.map(({ features }) => features[i])));
+    const queryRoots = maps.map((_, i) =>
+      inverseRoot(sequences.map(({ features }) => features[i])),
+    );
     const whitened = (m: Matrix, i: number) => multiply(multiply(keyRoot, m), queryRoots[i]);
     const size = operator.width * operator.features;
     const split = (x: Float64Array) =>

@@ -104,7 +104,11 @@ export function anglesOf(positions: Int32Array, frequencies: Float64Array): Angl
 }
 
 /** Rotates the first `2 * half` numbers of every row, half-split, by the angles of that row; `back` turns the other way. In place. */
-export function rotateRows({ data, columns, rows }: Matrix, { cos, sin, half }: Angles, back = false): void {
+export function rotateRows(
+  { data, columns, rows }: Matrix,
+  { cos, sin, half }: Angles,
+  back = false,
+): void {
   const sign = back ? -1 : 1;
   for (let row = 0; row < rows; row++) {
     for (let f = 0; f < half; f++) {
