@@ -134,7 +134,8 @@ function jobOf(
     device: options.device,
     sizes: { ...plan.methodSizes, ...choices },
     calibration: options.calibration ?? [],
-    encode: (layer, weights) => encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
+    encode: (layer, weights) =>
+      encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
     onProgress: options.onProgress ?? (() => {}),
     signal: options.signal,
   };

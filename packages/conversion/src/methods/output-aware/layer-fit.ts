@@ -78,7 +78,7 @@ export class LayerFit {
     const { decoder, steps } = this.under;
     const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
     const { keptEnergy } = initial;
-    const scores = { grouped, original, initial, inputMoment };
+    const scores = { grouped, original, initial, inputMoment, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : initial.weights;

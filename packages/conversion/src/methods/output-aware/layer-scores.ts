@@ -4,7 +4,12 @@ import type { CalibrationStream } from "../../calibration-stream";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
 import type { ParallelStreams } from "../parallel-streams";
-import { outputAwareConfig, type InitialWeights } from "./output-aware";
+import {
+  fitsConstant,
+  outputAwareConfig,
+  type InitialWeights,
+  type OutputAwareSizes,
+} from "./output-aware";
 import { covarianceOf, featureMap, withQueryMaps } from "./score-maps";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
@@ -19,6 +24,7 @@ export interface LayerScores {
   readonly grouped: GroupedWeights;
   readonly original: GroupedAttentionConfig;
   readonly initial: InitialWeights;
+  readonly sizes: OutputAwareSizes;
   /** `E[x~ x~^T]` of the converted model's attention input. */
   readonly inputMoment: Matrix;
 }
@@ -36,15 +42,22 @@ export async function refitLayerScores(
   { runner, device }: ParallelStreams,
   decoder: DecoderLayer,
   { input, teacher }: ScoreStreams,
-  { grouped, original, initial, inputMoment }: LayerScores,
+  { grouped, original, initial, inputMoment, sizes }: LayerScores,
 ): Promise<LatentWeights> {
   const converted = await runner.attentionInputs(input, decoder, SAMPLE_TOKENS);
   const wanted = await runner.attentionInputs(teacher, decoder, SAMPLE_TOKENS);
   const { weights } = initial;
-  const { ropeDim, kvLoraRank, frequencies, heads, scale } = weights.config;
+  const { frequencies, heads, scale } = weights.config;
+  const constant = fitsConstant(sizes);
   const keyRows = weights.ropeKey ? stackRows(weights.ropeKey, weights.latent) : weights.latent;
   const equations = converted.map((x, index) =>
-    layerEquations(wanted[index], x, { grouped, original, keyRows, sequences: converted.length }),
+    layerEquations(wanted[index], x, {
+      grouped,
+      original,
+      keyRows,
+      constant,
+      sequences: converted.length,
+    }),
   );
   const { maps } = await refitScores(
     device,
@@ -52,11 +65,14 @@ export async function refitLayerScores(
     equations,
     initial.queryMaps,
   );
-  const config = outputAwareConfig(original, { ropeDim, kvLoraRank }, frequencies, allSteps);
+  const config = outputAwareConfig(original, sizes, frequencies, allSteps);
   return withQueryMaps(weights, config, grouped, maps, {
     latentCovariance: covarianceOf(weights.latent, inputMoment),
     featureMoments: maps.map((_, i) =>
-      symmetricForm(featureMap(grouped.query, i, original.headDim), inputMoment),
+      symmetricForm(
+        featureMap(grouped.query, i, { headDim: original.headDim, constant }),
+        inputMoment,
+      ),
     ),
   });
 }
@@ -69,11 +85,13 @@ function layerEquations(
     grouped,
     original,
     keyRows,
+    constant,
     sequences,
   }: {
     readonly grouped: GroupedWeights;
     readonly original: GroupedAttentionConfig;
     readonly keyRows: Matrix;
+    readonly constant: boolean;
     readonly sequences: number;
   },
 ): ScoreEquations {
@@ -85,9 +103,10 @@ function layerEquations(
   const query = queries(converted);
   return {
     ...scoreSample(original, queries(teacher), projectRows(teacher, grouped.key), positions),
-    features: Array.from({ length: heads }, (_, i) =>
-      withOnes(columnSlice(query, i * headDim, (i + 1) * headDim)),
-    ),
+    features: Array.from({ length: heads }, (_, i) => {
+      const own = columnSlice(query, i * headDim, (i + 1) * headDim);
+      return constant ? withOnes(own) : own;
+    }),
     keys: projectRows(converted, keyRows),
   };
 }

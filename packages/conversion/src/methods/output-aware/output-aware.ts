@@ -20,10 +20,11 @@ export interface OutputAwareSizes {
 /** The converted attention; which frequencies are kept is known after calibration only. */
 export function outputAwareConfig(
   original: GroupedAttentionConfig,
-  { ropeDim, kvLoraRank }: OutputAwareSizes,
+  sizes: OutputAwareSizes,
   frequencies: Float64Array,
   { scoreRefit }: Pick<OutputAwareSteps, "scoreRefit">,
 ): LatentAttentionConfig {
+  const { ropeDim, kvLoraRank } = sizes;
   const { heads, kvHeads, headDim, scale, window, inputBias } = original;
   return {
     kind: "mla",
@@ -38,17 +39,25 @@ export function outputAwareConfig(
     keyUpHeads: scoreRefit ? heads : kvHeads,
     valueUpHeads: kvHeads,
     frequencies,
-    queryBias: inputBias || scoreRefit,
+    queryBias: inputBias || (scoreRefit && fitsConstant(sizes)),
     latentBias: inputBias,
     // Centring the values leaves their mean to it.
     outputBias: true,
   };
 }
 
+/**
+ * Whether fitted queries may have a constant part. The formats that need a standard ladder have no place for a query bias, or pay for
+ * one with another projection.
+ */
+export function fitsConstant({ standardLadder = false }: OutputAwareSizes): boolean {
+  return !standardLadder;
+}
+
 /** A layer converted from its statistics, before anything is fitted. */
 export interface InitialWeights {
   readonly weights: LatentWeights;
-  /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, headDim + 1]`, see `startingMaps`. */
+  /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, features]`, see `startingMaps`. */
   readonly queryMaps: readonly Matrix[];
   /** Part of the weighted energy that the latent keeps. */
   readonly keptEnergy: number;
@@ -82,7 +91,7 @@ export function outputAwareWeights(
     split.frequencyIndex,
     (index) => original.frequencies[index],
   );
-  const unit = splitQueries(unitQueries(original), original, rotations, kept, phases, steps);
+  const unit = splitQueries(unitQueries(original, sizes), original, rotations, kept, phases, steps);
   return {
     keptEnergy: latent.keptEnergy,
     queryMaps: startingMaps(original, unit, latent.keyUp),
@@ -99,9 +108,9 @@ export function outputAwareWeights(
   };
 }
 
-/** Query weights for which every head's features `[q; 1]` are the input, `[heads * headDim, headDim + 1]`. */
-function unitQueries({ heads, headDim }: GroupedAttentionConfig): Matrix {
-  const queries = matrix(heads * headDim, headDim + 1);
+/** Query weights for which every head's features are the input, `[heads * headDim, features]`. */
+function unitQueries({ heads, headDim }: GroupedAttentionConfig, sizes: OutputAwareSizes): Matrix {
+  const queries = matrix(heads * headDim, headDim + (fitsConstant(sizes) ? 1 : 0));
   for (let row = 0; row < queries.rows; row++) {
     queries.data[row * queries.columns + (row % headDim)] = 1;
   }

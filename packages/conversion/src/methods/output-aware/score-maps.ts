@@ -14,10 +14,10 @@ import { stackRows } from "../joint-compression";
 import type { SplitHeads } from "./split";
 
 /**
- * Converted queries as maps of the original ones: `G_i [ropeDim + kvLoraRank, headDim + 1]` takes the features `[q_i; 1]` of head `i` to its
- * RoPE query and, below it, its query in the latent space.
+ * Converted queries as maps of the original ones: `G_i [ropeDim + kvLoraRank, features]` takes the features of head `i`, `[q_i; 1]` or `q_i`
+ * alone, to its RoPE query and, below it, its query in the latent space.
  *
- * @param unit what becomes of the features themselves, `[heads * ropeDim, headDim + 1]` and `[heads * headDim, headDim + 1]`
+ * @param unit what becomes of the features themselves, `[heads * ropeDim, features]` and `[heads * headDim, features]`
  * @param keyUp `[kvHeads * headDim, kvLoraRank]`
  */
 export function startingMaps(
@@ -35,9 +35,14 @@ export function startingMaps(
   });
 }
 
-/** `[q_i; 1]` from `x~`: the query rows of head `i` and a row that picks the 1, `[headDim + 1, hidden + 1]`. */
-export function featureMap(query: Matrix, head: number, headDim: number): Matrix {
+/** The features of head `i` from `x~`: its query rows and, if wanted, a row that picks the 1, `[features, hidden + 1]`. */
+export function featureMap(
+  query: Matrix,
+  head: number,
+  { headDim, constant }: { readonly headDim: number; readonly constant: boolean },
+): Matrix {
   const rows = rowSlice(query, head * headDim, (head + 1) * headDim);
+  if (!constant) return rows;
   const one = matrix(1, query.columns);
   one.data[query.columns - 1] = 1;
   return stackRows(rows, one);
@@ -49,7 +54,7 @@ export function featureMap(query: Matrix, head: number, headDim: number): Matrix
  *
  * @param config with `keyUpHeads = heads`
  * @param latentCovariance `[kvLoraRank, kvLoraRank]`; a constant part of the keys changes no softmax
- * @param featureMoments per head `E[f_i f_i^T]`, `[headDim + 1, headDim + 1]`
+ * @param featureMoments per head `E[f_i f_i^T]`, `[features, features]`
  */
 export function withQueryMaps(
   weights: LatentWeights,
@@ -64,7 +69,7 @@ export function withQueryMaps(
   const nope: Matrix[] = [];
   const keyUp: Matrix[] = [];
   for (const [i, map] of maps.entries()) {
-    const features = featureMap(query, i, headDim);
+    const features = featureMap(query, i, { headDim, constant: map.columns > headDim });
     rope.push(multiply(rowSlice(map, 0, ropeDim), features));
     const { down, up } = weightedLowRank({
       covariance: featureMoments[i],
