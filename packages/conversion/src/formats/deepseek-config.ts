@@ -61,14 +61,13 @@ function refused(part: string): ConversionError {
  */
 function ropeBase({ original, config }: FormatModel): number {
   const { layers } = config;
-  // Values keep the size of a head; position-free queries may be cut to a smaller latent's.
-  const { valueDim: headDim, nopeDim, ropeDim } = layers[0].attention as LatentAttentionConfig;
+  const { nopeDim: headDim, ropeDim } = layers[0].attention as LatentAttentionConfig;
   const theta = original.get("rope_theta");
   const base = theta instanceof JsonNumber ? theta.value : 10000;
   const candidates = [base ** (ropeDim / headDim), base];
   const found = candidates.find((candidate) => {
     const stock = parseConfig(deepseekFields({ original, config }, candidate)).layers[0].attention;
-    const sameScale = stock.scale === 1 / Math.sqrt(nopeDim + ropeDim);
+    const sameScale = stock.scale === 1 / Math.sqrt(headDim + ropeDim);
     return sameScale && layers.every(({ attention }) => agree(attention, stock));
   });
   if (found !== undefined) return found;

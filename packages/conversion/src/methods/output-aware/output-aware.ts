@@ -33,8 +33,8 @@ export function outputAwareConfig(
     window,
     kvLoraRank,
     ropeDim,
-    // Fitted queries are a head's own, and of the latent's rank at most.
-    nopeDim: scoreRefit ? Math.min(headDim, kvLoraRank) : headDim,
+    // Fitted queries are a head's own, and of the latent's rank at most. The stock layout keeps the size of a head.
+    nopeDim: scoreRefit && !sizes.standardLadder ? Math.min(headDim, kvLoraRank) : headDim,
     valueDim: headDim,
     keyUpHeads: scoreRefit ? heads : kvHeads,
     valueUpHeads: kvHeads,

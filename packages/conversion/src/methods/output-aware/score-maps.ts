@@ -75,10 +75,10 @@ export function withQueryMaps(
       covariance: featureMoments[i],
       weight: rowSlice(map, ropeDim),
       metric: latentCovariance,
-      rank: nopeDim,
+      rank: Math.min(nopeDim, weights.latent.rows),
     });
-    nope.push(multiply(down, features));
-    keyUp.push(transpose(up));
+    nope.push(padded(multiply(down, features), nopeDim));
+    keyUp.push(padded(transpose(up), nopeDim));
   }
   return {
     ...weights,
@@ -109,6 +109,13 @@ export function covarianceOf(rows: Matrix, inputMoment: Matrix): Matrix {
     }
   }
   return covariance;
+}
+
+/** With rows of zeros below, `rows` in all. */
+function padded(m: Matrix, rows: number): Matrix {
+  const out = matrix(rows, m.columns);
+  out.data.set(m.data);
+  return out;
 }
 
 function stacked(parts: readonly Matrix[]): Matrix {
