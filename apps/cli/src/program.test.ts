@@ -143,7 +143,7 @@ describe("failures", () => {
     expect(result).toMatchObject({
       error: { code: "ModelNotFound", context: { path: "./no/such" } },
     });
-    expect(stderr).toMatch(/^error: no\/such .*\[ModelNotFound\]\n$/);
+    expect(stderr).toMatch(/^error: .\/no\/such .*\[ModelNotFound\]\n$/);
   });
 
   it("tells an unexpected error in one line, with a hint", async () => {
