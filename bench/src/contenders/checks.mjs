@@ -5,8 +5,10 @@ import { expectClose } from "./incorrect.mjs";
 
 /** Rounding of float32 sums of this length, in a different order. */
 const TOLERANCE = 2e-5;
-/** Devices may round the other factor of a quantised weight to 16 bits per 32 numbers. */
+/** Devices may round the other factor of a quantised weight or of cached bytes to 16 bits. */
 const QUANTISED_TOLERANCE = 1e-4;
+
+const cacheTolerance = (cache) => (cache === "i8" ? QUANTISED_TOLERANCE : TOLERANCE);
 
 /** Runs `body(device)`, which returns a tensor, on the reference device too, and compares. */
 async function checkAgainstReference(what, device, body, tolerance = TOLERANCE) {
@@ -74,10 +76,14 @@ export async function checkLinear(device, storage) {
 
 export async function checkGroupedAttention(device, cache) {
   for (const tokens of [1, 21]) {
-    await checkAgainstReference(`grouped attention, ${tokens} queries`, device, (on) =>
-      on.groupedAttention(
-        groupedInput(on, { tokens, heads: 4, kvHeads: 2, headDim: 16, length: 150, cache }),
-      ),
+    await checkAgainstReference(
+      `grouped attention, ${tokens} queries`,
+      device,
+      (on) =>
+        on.groupedAttention(
+          groupedInput(on, { tokens, heads: 4, kvHeads: 2, headDim: 16, length: 150, cache }),
+        ),
+      cacheTolerance(cache),
     );
   }
 }
@@ -94,8 +100,11 @@ export async function checkLatentAttention(device, cache) {
   };
   for (const way of ["absorbed", "expanded"]) {
     for (const tokens of [1, 21]) {
-      await checkAgainstReference(`latent attention ${way}, ${tokens} queries`, device, (on) =>
-        on.latentAttention({ ...latentInput(on, { ...sizes, tokens }), way }),
+      await checkAgainstReference(
+        `latent attention ${way}, ${tokens} queries`,
+        device,
+        (on) => on.latentAttention({ ...latentInput(on, { ...sizes, tokens }), way }),
+        cacheTolerance(cache),
       );
     }
   }
