@@ -76,7 +76,9 @@ try {
     await tab.waitForFunction(() => window.result, undefined, { timeout: 60_000 });
     const result = await tab.evaluate(() => window.result);
     console.log(isolated ? "isolated page:" : "plain page:", JSON.stringify(result));
-    failed ||= !(result.errors?.every((error) => error < 1e-5) && result.threads === (isolated ? 2 : 1));
+    failed ||= !(
+      result.errors?.every((error) => error < 1e-5) && result.threads === (isolated ? 2 : 1)
+    );
     failed ||= isolated === (result.threadsReason !== undefined);
     await tab.close();
     server.close();
