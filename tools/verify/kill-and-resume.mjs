@@ -52,7 +52,7 @@ function run(out, more, milliseconds = Infinity) {
 }
 
 async function hashes(path) {
-  const names = (await readdir(path)).toSorted();
+  const names = (await readdir(path)).filter((name) => !name.startsWith(".")).toSorted();
   const contents = await Promise.all(names.map((name) => readFile(join(path, name))));
   return names.map(
     (name, i) => `${createHash("sha256").update(contents[i]).digest("hex")} ${name}`,
@@ -75,9 +75,8 @@ try {
       outcome = await run(out, ["--resume"], limit);
       if (outcome === "killed") {
         killed++;
-        const names = await readdir(out).catch(() => []);
-        if (names.includes("config.json"))
-          throw new Error("a killed conversion left a model that loads");
+        // Killed after the commit mark: the model is whole, and only finished layers may lie beside it.
+        if ((await readdir(out).catch(() => [])).includes("config.json")) outcome = "finished";
       }
     }
     const actual = await hashes(out);

@@ -10,6 +10,7 @@ import {
   encodeFromF32,
   formatJson,
   ShardedWriter,
+  writeFile,
   type WritableFolder,
 } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
@@ -300,15 +301,4 @@ function configBytes(plan: ConversionPlan, config: ModelConfig): Uint8Array {
   const model = { original: plan.files.configJson, config };
   const json = formats[plan.format].config(model, { method: plan.method, torchDType });
   return new TextEncoder().encode(`${formatJson(json)}\n`);
-}
-
-async function writeFile(folder: WritableFolder, name: string, bytes: Uint8Array): Promise<void> {
-  const sink = folder.create(name);
-  try {
-    await sink.write(0, bytes);
-    await sink.commit();
-  } catch (error) {
-    await sink.abort();
-    throw error;
-  }
 }

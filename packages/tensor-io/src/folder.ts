@@ -41,6 +41,22 @@ export function fileNotFound(folder: string, name: string): TensorIoError {
   });
 }
 
+/** Writes a small file at once: whole under its name, or not at all. @throws TensorIoError InvalidFileName, WriteFailed */
+export async function writeFile(
+  folder: WritableFolder,
+  name: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const sink = folder.create(name);
+  try {
+    await sink.write(0, bytes);
+    await sink.commit();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
 /** A folder in memory; writing to it changes the map. */
 export function memoryFolder(
   files: Map<string, Uint8Array> = new Map(),

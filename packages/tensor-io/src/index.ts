@@ -18,7 +18,7 @@ export { encodeFromF32 } from "./encode";
 export type { EncodeOptions } from "./encode";
 export { TensorIoError, tensorIoErrors } from "./errors";
 export type { TensorIoErrorCode } from "./errors";
-export { fileListFolder, memoryFolder } from "./folder";
+export { fileListFolder, memoryFolder, writeFile } from "./folder";
 export type { ModelFolder, WritableFolder } from "./folder";
 export { folder } from "./folder-node";
 export { ggufEntries } from "./gguf/entries";

@@ -1,5 +1,6 @@
 import {
   byteLengthOf,
+  ggufBlockDTypes,
   JsonNumber,
   planGguf,
   storageBlock,
@@ -156,19 +157,7 @@ function ropeTheta(configJson: ModelFiles["configJson"]): number {
 }
 
 /** `stored` types that a GGUF file can have, by name. */
-const storedTypes: ReadonlySet<string> = new Set<GgufDType>([
-  "F32",
-  "F16",
-  "BF16",
-  "Q8_0",
-  "Q4_0",
-  "Q4_1",
-  "Q5_0",
-  "Q5_1",
-  "Q4_K",
-  "Q5_K",
-  "Q6_K",
-]);
+const storedTypes: ReadonlySet<string> = new Set(["F32", "F16", "BF16", ...ggufBlockDTypes]);
 
 function elementType({ dtype, shape }: TensorInfo, weights: GgufWeights): GgufDType {
   if (shape.length < 2) return "F32";

@@ -6,6 +6,7 @@ import {
   type JsonObject,
   type SafetensorsDType,
   type ShardedPlan,
+  writeFile,
   type WritableFolder,
 } from "@transmla/tensor-io";
 import { families } from "../config/families";
@@ -107,15 +108,4 @@ export async function writeSafetensorsExport(
   }
   for (const [name, bytes] of extraFiles) await writeFile(folder, name, bytes);
   await writeFile(folder, "config.json", new TextEncoder().encode(`${formatJson(configJson)}\n`));
-}
-
-async function writeFile(folder: WritableFolder, name: string, bytes: Uint8Array): Promise<void> {
-  const sink = folder.create(name);
-  try {
-    await sink.write(0, bytes);
-    await sink.commit();
-  } catch (error) {
-    await sink.abort();
-    throw error;
-  }
 }
