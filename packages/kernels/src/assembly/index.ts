@@ -7,7 +7,7 @@ import { ATTENTION_BYTES } from "./attention";
 import { LINEAR_BYTES } from "./linear";
 
 export { loadRows, storeRows } from "./cache";
-export { panelBytes } from "./panels";
+export { panelBytes, panelRows } from "./panels";
 export { canCode, packRows, repack, unpackRow } from "./rows";
 export { linear } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope } from "./pointwise";

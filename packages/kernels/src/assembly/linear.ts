@@ -138,15 +138,12 @@ function multiplyBlock(
 ): void {
   const widened = workspace + X_BYTES;
   const edge = widened + PANEL_BYTES;
-  const bytes = panelBytes(storage, inputs);
+  const bytes = panelBytes(F32, inputs);
   for (let o = 0; o < outputs; o += 8) {
     const columns = min(8, outputs - o);
-    let panel = panels + <usize>k * 32;
-    if (storage != F32) {
-      widen(widened, panels, storage, k, depth);
-      panel = widened;
-    }
-    panels += bytes;
+    let panel = widened;
+    if (storage == F32) panel = panels + <usize>(o >> 3) * bytes + <usize>k * 32;
+    else widen(widened, panels, storage, inputs, o, k, depth);
     let packed = workspace;
     for (let r = 0; r < rows; r += 4) {
       const target = y + <usize>r * ldy + <usize>o * 4;

@@ -1,34 +1,71 @@
-import { BF16, F16, F32, I8, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./storages";
+import { stepInputs, stepVectors } from "./quants";
+import { BF16, F16, F32, I8, Q6_K } from "./storages";
 
 /**
- * Weights lie in panels of 8 output rows, so that the matrix product reads them front to back: panel `p` holds rows
- * `8p … 8p+7` for all inputs. The last panel is filled up with zeros.
+ * Weights lie in panels of rows, so that the product with one row of `x` reads memory front to back as a single stream,
+ * which is what the prefetchers of processors follow best. The rows of a panel form strips of 8, and a panel goes through
+ * its inputs in steps. A strip has the same number of 16-byte vectors in each step, and those of the strips take turns:
+ * vector `v` of strip `s` lies at `(v * strips + s) * 16` of a step. The last panel is filled up with zeros.
  *
- * - `F32`: per input `k` the numbers `W[8p … 8p+7, k]`: 32 bytes.
- * - `BF16`: 16 bytes per `k`, rows in the order 0 4 1 5 2 6 3 7: as four 32-bit words, rows 0–3 are the lower halves and
- *   rows 4–7 the upper ones, so `word << 16` and `word & 0xffff0000` are float32 numbers in order.
- * - `F16`: the same order, each number as in `codeOf`.
- * - Quantised: see `quants.ts`.
+ * | | rows of a panel | inputs of a step | vectors of a strip in a step |
+ * |---|---|---|---|
+ * | `F32` | 8 | 1 | 2: the numbers of the 8 rows |
+ * | `BF16` | 32 | 1 | 1: rows in the order 0 4 1 5 2 6 3 7; as four 32-bit words, rows 0–3 are the lower halves and rows 4–7 the upper ones, so `word << 16` and `word & 0xffff0000` are float32 numbers in order |
+ * | `F16` | 32 | 1 | 1: the same order, each number as in `codeOf` |
+ * | quantised | 32 (`Q6_K` 16) | 32 or 256 | see `quants.ts` |
+ *
+ * Panels of `F32` are one strip wide because the tile of many rows of `x` reads them in place. Before the steps of an
+ * `I8` panel lie the float32 scales of its rows.
  */
+@inline
+export function panelRows(storage: i32): i32 {
+  if (storage == F32) return 8;
+  return storage == Q6_K ? 16 : 32;
+}
+
+/** Bytes from one vector of a strip to its next. */
+@inline
+export function vectorStep(storage: i32): usize {
+  return <usize>panelRows(storage) * 2;
+}
+
+/** Bytes of one step. */
+@inline
+export function stepBytes(storage: i32): usize {
+  if (storage == F32) return 2 * vectorStep(F32);
+  return storage <= F16 ? vectorStep(storage) : stepVectors(storage) * vectorStep(storage);
+}
+
+/** Bytes before the first step. */
+@inline
+export function scalesBytes(storage: i32): usize {
+  return storage == I8 ? 128 : 0;
+}
+
 export function panelBytes(storage: i32, inputs: i32): usize {
-  if (storage == F32) return <usize>inputs * 32;
-  if (storage == BF16 || storage == F16) return <usize>inputs * 16;
-  if (storage == I8) return 32 + <usize>((inputs + 31) >> 5) * 256;
-  if (storage == Q8_0) return <usize>(inputs >> 5) * 272;
-  if (storage == Q4_0) return <usize>(inputs >> 5) * 144;
-  if (storage == Q4_1) return <usize>(inputs >> 5) * 160;
-  if (storage == Q4_K) return <usize>(inputs >> 8) * 1184;
-  if (storage == Q6_K) return <usize>(inputs >> 8) * 1680;
-  return 0;
+  const each = storage <= F16 ? 1 : stepInputs(storage);
+  return scalesBytes(storage) + <usize>((inputs + each - 1) / each) * stepBytes(storage);
+}
+
+/** Address of the panel of a row. */
+@inline
+export function panelOf(panels: usize, storage: i32, inputs: i32, row: i32): usize {
+  return panels + <usize>(row / panelRows(storage)) * panelBytes(storage, inputs);
+}
+
+/** Address of the first vector of the strip that holds a row. */
+export function stripOf(panels: usize, storage: i32, inputs: i32, row: i32): usize {
+  const strip = <usize>((row & (panelRows(storage) - 1)) >> 3);
+  return panelOf(panels, storage, inputs, row) + scalesBytes(storage) + strip * 16;
 }
 
 /** Address of `W[row, k]` in panels of F32, BF16 or F16. */
 @inline
 export function element(panels: usize, storage: i32, inputs: i32, row: i32, k: i32): usize {
-  const step = <usize>((row >> 3) * inputs + k);
+  const at = stripOf(panels, storage, inputs, row) + <usize>k * stepBytes(storage);
   const lane = row & 7;
-  if (storage == F32) return panels + step * 32 + lane * 4;
-  return panels + step * 16 + (lane & 3) * 4 + (lane >> 2) * 2;
+  if (storage == F32) return at + lane * 4;
+  return at + (lane & 3) * 4 + (lane >> 2) * 2;
 }
 
 /** Largest binary16 (as bits without sign) below 64, which is what `codeOf` can hold. */

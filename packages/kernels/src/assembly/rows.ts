@@ -1,4 +1,14 @@
-import { canCode, codeOf, decode, element, panelBytes, widenF16 } from "./panels";
+import {
+  canCode,
+  codeOf,
+  decode,
+  element,
+  panelOf,
+  panelRows,
+  stepBytes,
+  stripOf,
+  widenF16,
+} from "./panels";
 import { packQuantised } from "./quants";
 import { BF16, F16, F32, WIDENED_F16 } from "./storages";
 import { widen } from "./widen";
@@ -22,8 +32,10 @@ export function packRows(
 ): void {
   for (let row = first; row < first + count; row++) {
     if (storage > F16 && storage != WIDENED_F16) {
-      const panel = panels + <usize>(row >> 3) * panelBytes(storage, inputs);
-      source = packQuantised(panel, storage, source, row, inputs);
+      const scales =
+        panelOf(panels, storage, inputs, row) + <usize>(row & (panelRows(storage) - 1)) * 4;
+      const strip = stripOf(panels, storage, inputs, row);
+      source = packQuantised(strip, scales, storage, source, row, inputs);
     } else if (storage == F32 || storage == WIDENED_F16) {
       let to = element(panels, F32, inputs, row, 0);
       for (let k = 0; k < inputs; k++) {
@@ -42,7 +54,7 @@ export function packRows(
         const bits = <u32>load<u16>(source);
         store<u16>(to, <u16>(storage == F16 ? codeOf(bits) : bits));
         source += 2;
-        to += 16;
+        to += stepBytes(BF16);
       }
     }
   }
@@ -63,14 +75,13 @@ export function unpackRow(
       if (storage == F32) store<u32>(to, load<u32>(from));
       else if (storage == BF16) store<u32>(to, (<u32>load<u16>(from)) << 16);
       else store<f32>(to, decode(load<u16>(from)));
-      from += storage == F32 ? 32 : 16;
+      from += stepBytes(storage);
     }
     return;
   }
-  const panel = panels + <usize>(row >> 3) * panelBytes(storage, inputs);
   for (let k = 0; k < inputs; k += STEP) {
     const depth = min(STEP, inputs - k);
-    widen(workspace, panel, storage, k, depth);
+    widen(workspace, panels, storage, inputs, row, k, depth);
     for (let i = 0; i < depth; i++) {
       store<u32>(to, load<u32>(workspace + (<usize>i * 8 + (row & 7)) * 4));
       to += 4;
@@ -94,14 +105,12 @@ export function repack(
 ): void {
   const target = storage == BF16 ? BF16 : F32;
   const columns = transposed ? rows : inputs;
-  const bytes = panelBytes(storage, inputs);
   const widened = storage > BF16;
   for (let r = 0; r < rows; r++) {
     const row = first + r;
     for (let k = 0; k < inputs; k += STEP) {
       const depth = min(STEP, inputs - k);
-      const panel = panels + <usize>(row >> 3) * bytes;
-      if (widened) widen(workspace, panel, storage, k, depth);
+      if (widened) widen(workspace, panels, storage, inputs, row, k, depth);
       for (let i = 0; i < depth; i++) {
         const from = widened
           ? workspace + (<usize>i * 8 + (row & 7)) * 4

@@ -25,6 +25,7 @@ export type KernelName = (typeof KERNEL_NAMES)[number];
 export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>> & {
   workspaceBytes(): number;
   panelBytes(storage: number, inputs: number): number;
+  panelRows(storage: number): number;
   canCode(source: Pointer, count: number): number;
 };
 

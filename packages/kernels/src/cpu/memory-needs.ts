@@ -3,17 +3,19 @@ import type { MemoryNeeds, WeightStorage } from "../device";
 import { cacheRowBytes } from "./cache-rows";
 import { ALIGNMENT } from "./memory";
 
-/** Bytes of a panel of 8 rows, as `panelBytes` of `assembly/panels.ts` gives them to the kernels. */
-const panelBytes: Readonly<Record<WeightStorage, (inputs: number) => number>> = {
-  f32: (inputs) => 32 * inputs,
-  f16: (inputs) => 16 * inputs,
-  bf16: (inputs) => 16 * inputs,
-  i8: (inputs) => 32 + 256 * Math.ceil(inputs / 32),
-  q8_0: (inputs) => (272 / 32) * inputs,
-  q4_0: (inputs) => (144 / 32) * inputs,
-  q4_1: (inputs) => (160 / 32) * inputs,
-  q4_k: (inputs) => (1184 / 256) * inputs,
-  q6_k: (inputs) => (1680 / 256) * inputs,
+/** Rows and bytes of a panel, as `panelRows` and `panelBytes` of `assembly/panels.ts` give them to the kernels. */
+const panels: Readonly<
+  Record<WeightStorage, { readonly rows: number; readonly bytes: (inputs: number) => number }>
+> = {
+  f32: { rows: 8, bytes: (inputs) => 32 * inputs },
+  f16: { rows: 32, bytes: (inputs) => 64 * inputs },
+  bf16: { rows: 32, bytes: (inputs) => 64 * inputs },
+  i8: { rows: 32, bytes: (inputs) => 128 + 1024 * Math.ceil(inputs / 32) },
+  q8_0: { rows: 32, bytes: (inputs) => ((4 * 272) / 32) * inputs },
+  q4_0: { rows: 32, bytes: (inputs) => ((4 * 144) / 32) * inputs },
+  q4_1: { rows: 32, bytes: (inputs) => ((4 * 160) / 32) * inputs },
+  q4_k: { rows: 32, bytes: (inputs) => ((4 * 1184) / 256) * inputs },
+  q6_k: { rows: 16, bytes: (inputs) => ((2 * 1680) / 256) * inputs },
 };
 
 /**
@@ -22,10 +24,10 @@ const panelBytes: Readonly<Record<WeightStorage, (inputs: number) => number>> = 
  */
 export function cpuMemoryBytes({ weights = [], tensors = [], pools = [] }: MemoryNeeds): number {
   const blocks = [
-    ...weights.map(
-      ({ shape: [outputs, inputs], storage }) =>
-        Math.ceil(outputs / 8) * panelBytes[storage](inputs),
-    ),
+    ...weights.map(({ shape: [outputs, inputs], storage }) => {
+      const { rows, bytes } = panels[storage];
+      return Math.ceil(outputs / rows) * bytes(inputs);
+    }),
     ...tensors.map(([rows, columns]) => 4 * rows * columns),
     ...pools.map(
       (pool) => pool.pages * pool.pageTokens * cacheRowBytes(cacheStorageOf(pool), pool.width),

@@ -14,8 +14,8 @@ const WORTH_SPLITTING = 60_000;
 const MANY_ROWS = 32;
 /** Most rows of `x` that the kernel packs at once (`assembly/linear.ts`). */
 const BLOCK_ROWS = 120;
-/** Outputs that the vector kernels make at once. */
-const VECTOR_OUTPUTS = 32;
+/** A multiple of the rows of every kind of panel. */
+const PANEL_OUTPUTS = 32;
 /** Pieces per thread where rows of weights are shared out: a late thread then leaves less to the others. */
 const PIECES = 2;
 
@@ -33,7 +33,7 @@ export function multiply(
 /** The calls that make a product, for a number of threads. */
 export function productCalls(
   threads: number,
-  { pointer, storage, panelBytes, inputs, outputs }: Panels,
+  { pointer, storage, panelRows, panelBytes, inputs, outputs }: Panels,
   x: Rows & { readonly tokens: number },
   y: Rows,
   bias: Pointer = 0,
@@ -46,7 +46,7 @@ export function productCalls(
     ldy,
     x.pointer + 4 * token * ldx,
     ldx,
-    pointer + (output / 8) * panelBytes,
+    pointer + (output / panelRows) * panelBytes,
     storage,
     bias && bias + 4 * output,
     rows,
@@ -61,7 +61,7 @@ export function productCalls(
   }
   const pieces =
     work < PIECES * threads * WORTH_SPLITTING || tokens > 1 ? threads : PIECES * threads;
-  return ranges(outputs, pieces, VECTOR_OUTPUTS).map(({ first, count }) =>
+  return ranges(outputs, pieces, PANEL_OUTPUTS).map(({ first, count }) =>
     part(0, tokens, first, count),
   );
 }

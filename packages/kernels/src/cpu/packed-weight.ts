@@ -20,11 +20,12 @@ const WIDENED_F16 = 9;
 /** Incoming rows pass through a buffer of about this size. */
 const STAGING_BYTES = 2 ** 20;
 
-/** A matrix in panels of 8 rows (`assembly/panels.ts`). */
+/** A matrix in panels of rows (`assembly/panels.ts`). */
 export interface Panels {
   readonly pointer: Pointer;
   readonly storage: number;
-  /** Bytes of one panel. */
+  /** Rows and bytes of one panel. */
+  readonly panelRows: number;
   readonly panelBytes: number;
   readonly inputs: number;
   readonly outputs: number;
@@ -44,6 +45,7 @@ export interface BlockKind {
 export class PackedWeight implements Panels {
   pointer: Pointer;
   storage: number;
+  panelRows: number;
   panelBytes: number;
   readonly inputs: number;
   readonly outputs: number;
@@ -58,6 +60,7 @@ export class PackedWeight implements Panels {
     this.outputs = outputs;
     this.storage = FORMATS[storage];
     this.#format = this.storage;
+    this.panelRows = runtime.panelRows(this.storage);
     this.panelBytes = runtime.panelBytes(this.storage, inputs);
     this.pointer = runtime.memory.allocateZeros(this.#panels * this.panelBytes);
   }
@@ -72,7 +75,7 @@ export class PackedWeight implements Panels {
     memory.temporarily((allocate) => {
       const staging = allocate(Math.min(rows, step) * rowBytes);
       for (let row = 0; row < rows;) {
-        // Whole panels, so that threads write to different ones.
+        // Whole strips of 8 rows, so that threads write to different ones.
         const count = Math.min(step - ((first + row) % 8), rows - row);
         memory.bytes.set(bytes.subarray(row * rowBytes, (row + count) * rowBytes), staging);
         this.#pack(staging, first + row, count, rowBytes);
@@ -103,11 +106,13 @@ export class PackedWeight implements Panels {
   #widen(): void {
     const { memory } = this.#runtime;
     const { inputs, outputs } = this;
+    const panelRows = this.#runtime.panelRows(FORMATS.f32);
     const panelBytes = this.#runtime.panelBytes(FORMATS.f32, inputs);
-    const pointer = memory.allocateZeros(this.#panels * panelBytes);
+    const pointer = memory.allocateZeros(Math.ceil(outputs / panelRows) * panelBytes);
     this.#runtime.run([["repack", pointer, this.pointer, this.storage, inputs, 0, outputs, 0]]);
     memory.free(this.pointer);
     this.pointer = pointer;
+    this.panelRows = panelRows;
     this.panelBytes = panelBytes;
     this.storage = FORMATS.f32;
     this.#format = WIDENED_F16;
@@ -139,20 +144,27 @@ export class PackedWeight implements Panels {
   /** Whole panels stay where they are; other blocks are copied, bf16 as it is and everything else as f32. */
   #makeBlock(block: number, rows: number, transposed: boolean): Panels {
     const { memory } = this.#runtime;
-    const { storage, inputs, panelBytes } = this;
-    if (!transposed && rows % 8 === 0) {
-      const pointer = this.pointer + ((block * rows) / 8) * panelBytes;
-      return { pointer, storage, panelBytes, inputs, outputs: rows };
+    const { storage, inputs, panelRows, panelBytes } = this;
+    if (!transposed && rows % panelRows === 0) {
+      const pointer = this.pointer + ((block * rows) / panelRows) * panelBytes;
+      return { pointer, storage, panelRows, panelBytes, inputs, outputs: rows };
     }
     const shape = transposed ? { outputs: inputs, inputs: rows } : { outputs: rows, inputs };
     const kept = storage === FORMATS.bf16 ? storage : FORMATS.f32;
-    const bytes = this.#runtime.panelBytes(kept, shape.inputs);
-    const pointer = memory.allocateZeros(Math.ceil(shape.outputs / 8) * bytes);
+    const made = {
+      storage: kept,
+      panelRows: this.#runtime.panelRows(kept),
+      panelBytes: this.#runtime.panelBytes(kept, shape.inputs),
+      ...shape,
+    };
+    const pointer = memory.allocateZeros(
+      Math.ceil(made.outputs / made.panelRows) * made.panelBytes,
+    );
     const flag = transposed ? 1 : 0;
     this.#runtime.run([
       ["repack", pointer, this.pointer, storage, inputs, block * rows, rows, flag],
     ]);
-    return { pointer, storage: kept, panelBytes: bytes, ...shape };
+    return { pointer, ...made };
   }
 
   #freeBlocks(): void {
@@ -164,6 +176,6 @@ export class PackedWeight implements Panels {
   }
 
   get #panels(): number {
-    return Math.ceil(this.outputs / 8);
+    return Math.ceil(this.outputs / this.panelRows);
   }
 }

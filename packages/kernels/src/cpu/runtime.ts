@@ -35,9 +35,14 @@ export class Runtime {
     this.#pool.run(calls);
   }
 
-  /** Bytes of one panel of 8 rows. */
+  /** Bytes of one panel. */
   panelBytes(storage: number, inputs: number): number {
     return this.#kernels.panelBytes(storage, inputs);
+  }
+
+  /** Rows of one panel. */
+  panelRows(storage: number): number {
+    return this.#kernels.panelRows(storage);
   }
 
   /** Whether f16 numbers are within reach of the kernels' 16-bit code. */
