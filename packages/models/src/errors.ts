@@ -3,6 +3,7 @@ export const modelsErrors = {
   InvalidConfig: "A field of config.json is missing, of the wrong type or out of range.",
   UnsupportedModel: "The model needs something that this version cannot compute.",
   MissingConfig: "The folder has no config.json.",
+  WeightsAbsent: "Only the config of the model is there, not its weights.",
   MissingTensor: "The config asks for a tensor that the checkpoint does not have.",
   UnexpectedTensor: "The checkpoint has a tensor that the model would silently ignore.",
   TensorShape: "The shape of a tensor disagrees with the config.",

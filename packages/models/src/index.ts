@@ -44,7 +44,8 @@ export {
 export { loadModel, type LoadOptions } from "./load";
 export { memoryNeeds } from "./memory-needs";
 export { Model, type ModelParts } from "./model";
-export { openModel, type ModelFiles } from "./open-model";
+export { modelFromConfig } from "./model-from-config";
+export { openModel, readConfig, type ModelFiles } from "./open-model";
 export { Rotations } from "./rotations";
 export {
   attentionPrefix,

@@ -89,27 +89,28 @@ async function checked(checkpoint: Checkpoint, check: () => ModelFiles): Promise
   }
 }
 
-async function readConfig(folder: ModelFolder): Promise<JsonObject> {
-  if (!(await folder.has("config.json"))) {
-    throw new ModelsError(
-      "MissingConfig",
-      `${folder.name} has no config.json; is it a model folder?`,
-      {
-        folder: folder.name,
-      },
-    );
+/**
+ * The config of a folder.
+ *
+ * @throws ModelsError `MissingConfig`, `InvalidConfig`; TensorIoError for what is no JSON
+ */
+export async function readConfig(folder: ModelFolder, name = "config.json"): Promise<JsonObject> {
+  if (!(await folder.has(name))) {
+    throw new ModelsError("MissingConfig", `${folder.name} has no ${name}; is it a model folder?`, {
+      folder: folder.name,
+    });
   }
-  const file = await folder.open("config.json");
+  const file = await folder.open(name);
   try {
     if (file.size > MAX_CONFIG_BYTES) {
       throw new ModelsError(
         "InvalidConfig",
-        `config.json has ${file.size} bytes; no config is that large.`,
+        `${name} has ${file.size} bytes; no config is that large.`,
       );
     }
-    const json = parseStrictJson(await file.read(0, file.size), { file: "config.json" });
+    const json = parseStrictJson(await file.read(0, file.size), { file: name });
     if (json instanceof Map) return json;
-    throw new ModelsError("InvalidConfig", "config.json must hold an object.");
+    throw new ModelsError("InvalidConfig", `${name} must hold an object.`);
   } finally {
     await file.close();
   }
