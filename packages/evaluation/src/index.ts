@@ -1,3 +1,18 @@
+export {
+  attentionLoad,
+  waysOf,
+  type AttentionLoad,
+  type DecodeWay,
+  type Sharing,
+} from "./deployment/attention-load";
+export {
+  Deployment,
+  USABLE_MEMORY,
+  type DecodeStep,
+  type DeploymentOptions,
+} from "./deployment/deployment";
+export { modelWeights, type ModelWeights, type PlannedModel } from "./deployment/model-weights";
+export { deviceSheets, targetNamed, type DeviceName, type Target } from "./deployment/targets";
 export { divergence, type Divergence } from "./divergence";
 export { EvaluationError, evaluationErrors, type EvaluationErrorCode } from "./errors";
 export {
