@@ -1,0 +1,92 @@
+import { layerTensors } from "@transmla/models";
+import { methods, type MethodName } from "./methods";
+import type { ConversionPlan } from "./plan";
+
+/** What a conversion is going to take, before it is begun. */
+export interface ConversionNeeds {
+  /** Estimated, of computing; copying weights comes on top. */
+  readonly seconds: number;
+  /** Estimated peak of the whole process. */
+  readonly memoryBytes: number;
+  /** Exact: the files of weights that are written. */
+  readonly outputBytes: number;
+  /** Most that finished layers take beside them until the end. */
+  readonly resumeBytes: number;
+}
+
+export interface ConversionSetting {
+  /** Calibration tokens. */
+  readonly tokens: number;
+  /** Operations per second of a large matrix product on the device that converts. */
+  readonly gemm: number;
+}
+
+/**
+ * Time of a method at the rate of a large product: passes of the calibration text through the model, and operations per head and layer
+ * that do not depend on the text (the score refit takes a fixed number of tokens). Fitted to SmolLM2-135M at 90 GFLOP/s: `transmla` with
+ * freqfold chosen 82 s for 4,096 tokens; `output-aware` 111 s for 4,096 and 339 s for 16,384 (bench/results, docs/decisions 0008 and 0009).
+ */
+const costs: Readonly<Record<MethodName, { readonly passes: number; readonly perHead: number }>> = {
+  exact: { passes: 0, perHead: 0 },
+  transmla: { passes: 9, perHead: 0 },
+  "output-aware": { passes: 8, perHead: 12e9 },
+};
+
+/** A process that has converted nothing yet, with a compiled device: bytes. */
+const PROCESS_BYTES = 120e6;
+/** What calibration needs whatever its text: batches on the device, the equations of the score refit. Measured on the sample model. */
+const CALIBRATION_BYTES = 80e6;
+/** Float32 copies of the calibration text's states: both streams, and what the layer's attention did. */
+const STATES = 5;
+/** Square float64 matrices of the hidden size: the second moment, its roots and their work space. */
+const SQUARES = 6;
+
+/** What executing a plan needs. No weight is read. */
+export function conversionNeeds(
+  plan: ConversionPlan,
+  { tokens, gemm }: ConversionSetting,
+): ConversionNeeds {
+  const { files, tensors, shards, method } = plan;
+  const { hiddenSize } = files.config;
+  const made = tensors.filter(({ convertedLayer }) => convertedLayer !== undefined);
+  const inLayers = tensors.filter(({ name }) => name.startsWith("model.layers."));
+  const measured = methods[method].needsCalibration
+    ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (hiddenSize + 1) ** 2
+    : 0;
+  // The embedding table is on the device before the first layer, never with one.
+  const weights = Math.max(embeddingBytes(plan), layerBytes(plan));
+  const { passes, perHead } = costs[method];
+  const heads = files.config.layers.reduce((sum, { attention }) => sum + attention.heads, 0);
+  return {
+    seconds: (passes * 2 * tokens * numbersOf(inLayers) + perHead * heads) / gemm,
+    memoryBytes: PROCESS_BYTES + measured + weights,
+    outputBytes: shards.totalBytes,
+    resumeBytes: 4 * numbersOf(made),
+  };
+}
+
+function embeddingBytes({ files }: ConversionPlan): number {
+  return files.checkpoint.tensors.get("model.embed_tokens.weight")!.byteLength;
+}
+
+/** The widest layer as it is stored, its attention and the converted one in float64, and that as it is written. */
+function layerBytes({ files, tensors }: ConversionPlan): number {
+  const widest = files.config.layers.map((_, layer) => {
+    const stored = layerTensors(files.config, layer);
+    const attention = stored.filter(({ name }) => name.includes(".self_attn."));
+    const made = tensors.filter(({ convertedLayer }) => convertedLayer === layer);
+    const bytes = stored.reduce(
+      (sum, { name }) => sum + files.checkpoint.tensors.get(name)!.byteLength,
+      0,
+    );
+    return bytes + 8 * numbersOf(attention) + 12 * numbersOf(made);
+  });
+  return Math.max(...widest);
+}
+
+function numbersOf(tensors: readonly { readonly shape: readonly number[] }[]): number {
+  return tensors.reduce(
+    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  );
+}
