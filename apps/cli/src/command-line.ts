@@ -1,12 +1,14 @@
-import type { CacheStorage } from "@transmla/kernels";
+import { deviceKit, type CacheStorage } from "@transmla/kernels";
 import type { WeightPrecision } from "@transmla/models";
 import { Command as Parser, CommanderError, Option } from "commander";
 import { version } from "../package.json";
 import type { Command, Flag, ModelStorage } from "./command";
 import { deviceNames, type DeviceName } from "./devices";
 import { usage } from "./errors";
-import { choice, filled, integer, optional, toggle } from "./flags";
+import { choice, filled, integer, optional, toggle, word } from "./flags";
 import type { Io } from "./io";
+
+const { cacheStorages } = deviceKit;
 
 /** Flags that every command has. */
 const globalFlags = {
@@ -18,7 +20,11 @@ const globalFlags = {
     ["stored", "i8"],
     "stored",
   ),
-  cache: choice("--cache <type>", "numbers in the cache", ["f32", "f16", "bf16", "i8"], "f32"),
+  cache: optional(
+    "--cache <type>",
+    `numbers in the cache: ${cacheStorages.join(", ")} (default: f32)`,
+    word(cacheStorages),
+  ),
   quiet: toggle("--quiet", "no progress and no remarks"),
   json: toggle("--json", "print one JSON object instead of text"),
 };
@@ -27,7 +33,7 @@ interface GlobalValues {
   readonly device: DeviceName;
   readonly threads?: number;
   readonly weights: WeightPrecision;
-  readonly cache: CacheStorage;
+  readonly cache?: CacheStorage;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }

@@ -37,6 +37,8 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly storage: ModelStorage;
+  /** Threads of the CPU device, where the user said how many. */
+  readonly threads: number | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The device that the user chose; made once and destroyed when the command ends. */
   device(): Promise<Device>;

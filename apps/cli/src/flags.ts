@@ -27,7 +27,7 @@ export function choice<Word extends string>(
   choices: readonly Word[],
   fallback: Word,
 ): Flag<Word> {
-  return { flags, description, choices, fallback, parse: oneOf(choices) };
+  return { flags, description, choices, fallback, parse: word(choices) };
 }
 
 /** A flag without a value. */
@@ -58,8 +58,22 @@ export function integer(
 
 /** Whole numbers with commas between them: `128,1024`. */
 export function integers(minimum: number): (value: string) => readonly number[] {
-  const one = integer(minimum);
+  return listOf(integer(minimum));
+}
+
+/** Several values with commas between them: `50%,25%`. */
+export function listOf<Value>(one: (value: string) => Value): (value: string) => readonly Value[] {
   return (value) => value.split(",").map((item) => one(item.trim()));
+}
+
+/** A rate in operations per second, with a unit in powers of 1000: `989TFLOPS`, `40G`, `4e10`. */
+export function flopRate(value: string): number {
+  const [, digits = "", unit = ""] =
+    /^(.*?) ?([kMGTP]?)(?:FLOPS?|FLOP\/s)?$/i.exec(value.trim()) ?? [];
+  const power = ["", "k", "m", "g", "t", "p"].indexOf(unit.toLowerCase());
+  const number = decimalPattern.test(digits) ? Number(digits) * 1000 ** power : Number.NaN;
+  if (number > 0 && Number.isFinite(number)) return number;
+  throw new InvalidArgumentError("It must be operations per second such as 989TFLOPS or 40G.");
 }
 
 /** A decimal number. */
@@ -102,23 +116,24 @@ export function part(value: string): number {
 
 /** A word of a list, or else what `otherwise` makes of it. */
 export function wordOr<Word extends string, Value>(
-  word: Word,
+  special: Word,
   otherwise: (value: string) => Value,
 ): (value: string) => Word | Value {
-  return (value) => (value === word ? word : otherwise(value));
+  return (value) => (value === special ? special : otherwise(value));
 }
 
 /** Some words of a list with commas between them: `complex,centring`. */
 export function words<Word extends string>(
   choices: readonly Word[],
 ): (value: string) => readonly Word[] {
-  const one = oneOf(choices);
+  const one = word(choices);
   return (value) => value.split(",").map((item) => one(item.trim()));
 }
 
-function oneOf<Word extends string>(choices: readonly Word[]): (value: string) => Word {
+/** A word of a list. */
+export function word<Word extends string>(choices: readonly Word[]): (value: string) => Word {
   return (value) => {
-    const found = choices.find((word) => word === value);
+    const found = choices.find((known) => known === value);
     if (found !== undefined) return found;
     throw new InvalidArgumentError(`Choose one of: ${choices.join(", ")}.`);
   };

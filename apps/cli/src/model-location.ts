@@ -1,14 +1,21 @@
-import { stat } from "node:fs/promises";
-import { basename } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { loadTokenizer, tokenizerJsonFromGguf, type Tokenizer } from "@transmla/generation";
 import type { Device } from "@transmla/kernels";
-import { loadModel, openModel, type Model, type ModelFiles } from "@transmla/models";
+import {
+  loadModel,
+  modelFromConfig,
+  openModel,
+  readConfig,
+  type Model,
+  type ModelFiles,
+} from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
 import { fileSource, folder, type ModelFolder } from "@transmla/tensor-io";
 import type { CommandContext } from "./command";
 import { CliError } from "./errors";
 import { parseHubId } from "./hub/hub-id";
-import { hubModelPath } from "./hub/snapshot";
+import { hubModelPath, type Wanted } from "./hub/snapshot";
 
 /** The word that stands for the embedded model and, as a text, for the texts that come with it. */
 export const SAMPLE = "sample";
@@ -33,21 +40,56 @@ export async function withModel<Value>(
   name: string,
   body: (model: LocatedModel) => Promise<Value>,
 ): Promise<Value> {
-  const isSample = name === SAMPLE;
-  const path = isSample ? modelFolderPath() : await localPath(context, name);
-  const files = await openModel(await modelSource(path));
+  const path = name === SAMPLE ? modelFolderPath() : await localPath(context, name, "model");
+  return withFiles(name, path, await openModel(await modelSource(path)), body);
+}
+
+/**
+ * The same where the weights need not be there: a folder with a config alone, a config file, or a hub id of which the config alone is
+ * downloaded. Reading a weight may then throw `WeightsAbsent`.
+ */
+export async function withModelHeaders<Value>(
+  context: CommandContext,
+  name: string,
+  body: (model: LocatedModel) => Promise<Value>,
+): Promise<Value> {
+  const path = name === SAMPLE ? modelFolderPath() : await localPath(context, name, "config");
+  const config = await configWithoutWeights(path);
+  if (config === undefined) {
+    return withFiles(name, path, await openModel(await modelSource(path)), body);
+  }
+  const source = folder(dirname(config));
+  const file = basename(config);
+  const files = modelFromConfig(source, await readConfig(source, file), file);
+  return withFiles(name, path, files, body);
+}
+
+async function withFiles<Value>(
+  name: string,
+  path: string,
+  files: ModelFiles,
+  body: (model: LocatedModel) => Promise<Value>,
+): Promise<Value> {
   try {
-    return await body({ name, isSample, path, files });
+    return await body({ name, isSample: name === SAMPLE, path, files });
   } finally {
     await files.close();
   }
 }
 
+/** The config that stands for the model, where no weights are beside it. */
+async function configWithoutWeights(path: string): Promise<string | undefined> {
+  if (path.endsWith(".json")) return path;
+  const names = await readdir(path).catch((): string[] => []);
+  const weights = names.some((name) => name.endsWith(".safetensors"));
+  return weights || !names.includes("config.json") ? undefined : join(path, "config.json");
+}
+
 /** What is on the disk comes before the hub. */
-async function localPath(context: CommandContext, name: string): Promise<string> {
+async function localPath(context: CommandContext, name: string, wanted: Wanted): Promise<string> {
   if (await stat(name).catch(() => undefined)) return name;
   const id = parseHubId(name);
-  return id === undefined || name.endsWith(".gguf") ? name : hubModelPath(context, id);
+  return id === undefined || /\.(gguf|json)$/.test(name) ? name : hubModelPath(context, id, wanted);
 }
 
 async function modelSource(path: string) {

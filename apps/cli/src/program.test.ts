@@ -68,7 +68,7 @@ describe("help and version", () => {
 
 describe("wrong usage", () => {
   const wrong: readonly (readonly [what: string, argv: readonly string[], message: RegExp])[] = [
-    ["no command", [], /demo, inspect, convert/],
+    ["no command", [], /demo, inspect, plan, convert/],
     ["an unknown command", ["convrt", "sample", "out"], /'convrt'.*convert/],
     ["an unknown flag", ["convert", "sample", "out", "--kep", "25%"], /--kep.*--keep/],
     ["an unknown flag like none", ["inspect", "sample", "--zzzzzz"], /--zzzzzz.*--help/],

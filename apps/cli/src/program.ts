@@ -44,6 +44,7 @@ async function execute(
     terminal,
     signal: io.signal,
     storage,
+    threads,
     env: io.env,
     device: () => (device ??= openDevice(name, { threads })),
   };

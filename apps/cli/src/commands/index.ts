@@ -7,11 +7,13 @@ import { evaluateCommand } from "./evaluate";
 import { exportCommand } from "./export";
 import { generateCommand } from "./generate";
 import { inspectCommand } from "./inspect";
+import { planCommand } from "./plan";
 
 /** The commands, in the order of the help. A new one is one entry. */
 export const commands: readonly Command[] = [
   demoCommand,
   inspectCommand,
+  planCommand,
   convertCommand,
   evaluateCommand,
   compareCommand,

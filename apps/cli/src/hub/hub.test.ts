@@ -117,6 +117,24 @@ describe("a model from the hub", () => {
     ]);
   });
 
+  it("is planned for from its config, the only file that is downloaded", async () => {
+    const mirror = await Mirror.start();
+    const { cache, env } = await setting(mirror);
+    const plan = ["plan", "tiny/sample", "--target", "h100"];
+    const planned = await transmlaJson(plan, { env });
+    expect(planned).toMatchObject({ code: 0, result: { model: { parameters: 2_853_312 } } });
+    const snapshot = join(repository(cache), "snapshots", commit);
+    expect(await readdir(snapshot)).toEqual(["config.json"]);
+    const offline = { ...env, HF_HUB_OFFLINE: "1" };
+    expect(await transmlaJson(plan, { env: offline })).toMatchObject({ code: 0 });
+    // That is no download of the model.
+    expect(await transmlaJson(["inspect", "tiny/sample"], { env: offline })).toMatchObject({
+      code: 1,
+      result: { error: { code: "HubUnreachable" } },
+    });
+    expect(await transmlaJson(["inspect", "tiny/sample"], { env })).toMatchObject({ code: 0 });
+  });
+
   it("goes on where a connection broke off, within one command", async () => {
     const mirror = await Mirror.start();
     mirror.cutAfter = 2_000_000;

@@ -29,18 +29,25 @@ import { hubSettings, type HubSettings } from "./hub-settings";
 const companions =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$|^(merges\.txt|tokenizer\.model|chat_template\.jinja)$/;
 
+/** What is wanted of a repository: the whole model, or its config alone. */
+export type Wanted = "model" | "config";
+
 /**
  * The path of a hub repository's model in the hub's cache (laid out as `huggingface_hub` does, so that both share their
- * downloads): the folder of a snapshot, or the only GGUF file in it. Downloads what is missing.
+ * downloads): the folder of a snapshot, or the only GGUF file in it. Downloads what is wanted and missing.
  *
  * @throws CliError `HubNotFound`, `HubUnreachable`, `HubNoModel`, `HubHashMismatch`, `DiskFull`, `OutputUnusable`
  */
-export async function hubModelPath(context: CommandContext, id: HubId): Promise<string> {
+export async function hubModelPath(
+  context: CommandContext,
+  id: HubId,
+  wanted: Wanted = "model",
+): Promise<string> {
   const settings = hubSettings(context.env);
   const root = join(settings.cache, `models--${id.repository.replaceAll("/", "--")}`);
-  const listing = await listingOrCached(context, settings, root, id);
+  const listing = await listingOrCached(context, settings, { root, id, wanted });
   if (typeof listing === "string") return modelIn(listing, id);
-  const files = chooseFiles(listing, id);
+  const files = wanted === "model" ? chooseFiles(listing, id) : configOnly(listing, id);
   const snapshot = join(root, "snapshots", listing.commit);
   await checkSpace(root, settings, files);
   await downloadAll(context, settings, id, { root, snapshot, commit: listing.commit, files });
@@ -51,10 +58,9 @@ export async function hubModelPath(context: CommandContext, id: HubId): Promise<
 async function listingOrCached(
   { terminal, signal }: CommandContext,
   settings: HubSettings,
-  root: string,
-  id: HubId,
+  { root, id, wanted }: { readonly root: string; readonly id: HubId; readonly wanted: Wanted },
 ): Promise<HubListing | string> {
-  const cached = await cachedSnapshot(root, id.revision);
+  const cached = await cachedSnapshot(root, id.revision, wanted);
   if (settings.offline) {
     if (cached !== undefined) return cached;
     throw new CliError(
@@ -74,12 +80,19 @@ async function listingOrCached(
 }
 
 /** The snapshot of a revision that was downloaded whole: the reference is written last. */
-async function cachedSnapshot(root: string, revision: string): Promise<string | undefined> {
+async function cachedSnapshot(
+  root: string,
+  revision: string,
+  wanted: Wanted,
+): Promise<string | undefined> {
   const commit = await readFile(join(root, "refs", revision), "utf8").catch(() => revision);
   const path = join(root, "snapshots", commit.trim());
-  const names = await readdir(path).catch(() => []);
-  return names.some(isWeights) ? path : undefined;
+  const names = await readdir(path).catch((): string[] => []);
+  const there = wanted === "config" && names.includes(CONFIG);
+  return there || names.some(isWeights) ? path : undefined;
 }
+
+const CONFIG = "config.json";
 
 const isWeights = (name: string) => /\.(safetensors|gguf)$/.test(name);
 
@@ -97,6 +110,12 @@ function chooseFiles({ files }: HubListing, { repository }: HubId): readonly Hub
     repository,
     files: gguf.map(({ name }) => name),
   });
+}
+
+function configOnly({ files }: HubListing, { repository }: HubId): readonly HubFile[] {
+  const config = files.filter(({ name }) => name === CONFIG);
+  if (config.length > 0) return config;
+  throw new CliError("HubNoModel", `${repository} has no ${CONFIG}.`, { repository });
 }
 
 async function checkSpace(
@@ -167,7 +186,7 @@ async function link(target: string, path: string): Promise<void> {
 
 async function modelIn(snapshot: string, { repository }: HubId): Promise<string> {
   const names = await readdir(snapshot);
-  if (names.includes("config.json")) return snapshot;
+  if (names.includes(CONFIG)) return snapshot;
   const gguf = names.find((name) => name.endsWith(".gguf"));
   if (gguf !== undefined) return join(snapshot, gguf);
   throw new CliError("HubNoModel", `${repository} has no config.json.`, { repository });
