@@ -49,7 +49,6 @@ export function conversionNeeds(
   const { files, tensors, shards, method } = plan;
   const { hiddenSize } = files.config;
   const made = tensors.filter(({ convertedLayer }) => convertedLayer !== undefined);
-  const inLayers = tensors.filter(({ name }) => name.startsWith("model.layers."));
   const measured = methods[method].needsCalibration
     ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (hiddenSize + 1) ** 2
     : 0;
@@ -58,11 +57,24 @@ export function conversionNeeds(
   const { passes, perHead } = costs[method];
   const heads = files.config.layers.reduce((sum, { attention }) => sum + attention.heads, 0);
   return {
-    seconds: (passes * 2 * tokens * numbersOf(inLayers) + perHead * heads) / gemm,
+    seconds: (passes * 2 * tokens * usedNumbers(plan) + perHead * heads) / gemm,
     memoryBytes: PROCESS_BYTES + measured + weights,
     outputBytes: shards.totalBytes,
     resumeBytes: 4 * numbersOf(made),
   };
+}
+
+/** Numbers of all layers that one token meets: of experts those that it chooses. */
+function usedNumbers({ files, tensors }: ConversionPlan): number {
+  let numbers = 0;
+  for (const tensor of tensors) {
+    const layer = /^model\.layers\.(\d+)\./.exec(tensor.name)?.[1];
+    if (layer === undefined) continue;
+    const { feedForward } = files.config.layers[Number(layer)];
+    const expert = feedForward.kind === "experts" && tensor.name.includes(".experts.");
+    numbers += numbersOf([tensor]) * (expert ? feedForward.topK / feedForward.experts : 1);
+  }
+  return numbers;
 }
 
 function embeddingBytes({ files }: ConversionPlan): number {

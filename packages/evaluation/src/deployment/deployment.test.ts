@@ -6,7 +6,6 @@ import { waysOf, type Sharing } from "./attention-load";
 import { Deployment, type DeploymentOptions } from "./deployment";
 import { modelWeights } from "./model-weights";
 import { converted, publishedModel, withGroups } from "./published-models";
-import { servingSeconds } from "./serving";
 import type { Target } from "./targets";
 
 const llama = publishedModel("llama-3-8b");
@@ -123,21 +122,6 @@ it.each([{ bandwidth: 0 }, { flops: NaN }, { memory: -1 }, { devices: Infinity }
     expect(() => deploy(llama, { ...machine, ...wrong })).toThrow(EvaluationError);
   },
 );
-
-it("requests that fit together take their prompts and one long batch; others wait", () => {
-  const deployment = deploy(llama, machine);
-  const seconds = servingSeconds(deployment, { requests: 4, prompt: 64, answer: 64 });
-  let expected = 4 * deployment.promptSeconds(64);
-  for (let at = 64; at < 128; at += 16) expected += 16 * deployment.decode(4, at).seconds;
-  expect(seconds).toBeCloseTo(expected, 9);
-  // Room for one only: one after the other.
-  const free = 130 * 131072;
-  const narrow = deploy(llama, { ...machine, memory: (deployment.weightBytes + free) / 0.9 });
-  const alone = servingSeconds(narrow, { requests: 1, prompt: 64, answer: 64 });
-  const three = servingSeconds(narrow, { requests: 3, prompt: 64, answer: 64 });
-  expect(three).toBeCloseTo(3 * alone, 9);
-  expect(servingSeconds(narrow, { requests: 1, prompt: 200, answer: 64 })).toBe(Infinity);
-});
 
 describe("properties", () => {
   const small = { ...llama, layers: llama.layers.slice(0, 2) };

@@ -20,6 +20,16 @@ const sizes = {
     num_key_value_heads: 8,
     vocab_size: 128256,
   },
+  "smollm2-135m": {
+    model_type: "llama",
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    vocab_size: 49152,
+    tie_word_embeddings: true,
+  },
   "llama-3.1-405b": {
     model_type: "llama",
     hidden_size: 16384,

@@ -21,6 +21,9 @@ export interface PublishedRatio {
 
 export const TOLERANCE = 0.25;
 
+const OWN_NOTE =
+  "The gain is larger than planned: in that run grouped attention came to 48 % of its limit at 8,192 tokens, absorbed attention to 85 % and 67 %.";
+
 /** Numbers of `bits` bits. */
 const bits = (count: number) => ({ rowBytes: (width: number) => (width * count) / 8 });
 
@@ -90,6 +93,15 @@ function vllmSpeedup(context: number): number {
   return speed(publishedModel("deepseek-v3")) / speed(multiHeadV3());
 }
 
+/** This project's CPU device, two threads, float32 cache, at the limits that were measured in the same run. */
+function ownSpeedup(kvLoraRank: number, ropeDim: number): number {
+  const machine = { name: "two cores", devices: 1, bandwidth: 29.6e9, flops: 75.8e9, memory: 4e9 };
+  const original = publishedModel("smollm2-135m");
+  const speed = (config: ModelConfig) =>
+    deployment(config, machine, bits(32)).decode(1, 8000).tokensPerSecond;
+  return speed(converted(original, kvLoraRank, ropeDim)) / speed(original);
+}
+
 /** Published ratios, those that a roofline misses included. */
 export const publishedRatios: readonly PublishedRatio[] = [
   {
@@ -109,6 +121,24 @@ export const publishedRatios: readonly PublishedRatio[] = [
     planned: () => transmlaSpeedup("a100-40gb"),
     reproduced: false,
     note: "Taken as an A100. Planned are 299 and 3,385 new tokens per second: the original was measured at 73 % of that, the converted model, of which all hundred sequences fit at once, at 33 %. With so large a batch the engine's kernels and scheduling decide, which a roofline does not know.",
+  },
+  {
+    what: "SmolLM2-135M at 25 % of the cache, decoding at 8,000 tokens on two cores",
+    kind: "measured speed",
+    source: "this repository, bench/results of 24 November 2026 (15.0 and 25.0 tokens/s)",
+    published: 25.0 / 15.0,
+    planned: () => ownSpeedup(64, 32),
+    reproduced: false,
+    note: OWN_NOTE,
+  },
+  {
+    what: "the same at 12.5 %",
+    kind: "measured speed",
+    source: "the same (15.0 and 35.0 tokens/s)",
+    published: 35.0 / 15.0,
+    planned: () => ownSpeedup(32, 16),
+    reproduced: false,
+    note: OWN_NOTE,
   },
   {
     what: "DeepSeek-V3, latent cut over 2 devices instead of copied, 32K context",

@@ -89,7 +89,7 @@ export const deviceSheets = {
     bandwidth: 400 * GB,
     flops: 14.2 * TFLOPS,
     memory: 128 * GiB,
-    source: "https://support.apple.com/en-us/117736",
+    source: "https://support.apple.com/en-us/117737",
     note: "Apple names no arithmetic: 40 cores of 128 lanes at about 1.4 GHz, two operations each.",
   },
   "phone-browser": {
@@ -97,8 +97,9 @@ export const deviceSheets = {
     bandwidth: 20 * GB,
     flops: 0.06 * TFLOPS,
     memory: 2 * GiB,
-    source: "https://www.qualcomm.com/products/mobile/snapdragon/smartphones",
-    note: "Assumed, not measured: a quarter of the 77 GB/s of LPDDR5X on 64 bits, two cores of WebAssembly, and what a page may keep.",
+    source:
+      "https://www.qualcomm.com/products/mobile/snapdragon/smartphones/snapdragon-8-series-mobile-platforms/snapdragon-8-gen-3-mobile-platform",
+    note: "Assumed, not measured: a quarter of the 76.8 GB/s that LPDDR5X gives such a phone, two cores of WebAssembly, and what a page may keep.",
   },
 } as const satisfies Readonly<Record<string, DeviceSheet>>;
 
