@@ -22,7 +22,7 @@ const globalFlags = {
   ),
   cache: optional(
     "--cache <type>",
-    `numbers in the cache: ${cacheStorages.join(", ")} (default: f32)`,
+    `numbers in the cache: ${cacheStorages.join(", ")} (default: f32, in plan bf16)`,
     word(cacheStorages),
   ),
   quiet: toggle("--quiet", "no progress and no remarks"),
