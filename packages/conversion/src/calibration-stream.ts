@@ -1,6 +1,6 @@
 import type { Device, Tensor } from "@transmla/kernels";
 import { PagedCache, type CachePlane } from "@transmla/latent-cache";
-import { Moments, type Matrix } from "@transmla/low-rank";
+import type { Matrix } from "@transmla/low-rank";
 import {
   appendBatch,
   Rotations,
@@ -10,6 +10,7 @@ import {
   type DecoderLayer,
   type ModelConfig,
 } from "@transmla/models";
+import { OuterProducts, symmetricMean } from "./outer-products";
 
 /** Tokens that pass through a layer at once; bounds the device memory of a calibration. */
 const BATCH_TOKENS = 1024;
@@ -30,10 +31,13 @@ export interface CalibrationStream {
 export interface AttentionUnderTest {
   readonly layer: AttentionLayer;
   readonly config: AttentionConfig;
+  /** The heads' outputs of every batch, where an earlier pass has left them; then only their projection is computed. */
+  readonly mixed?: readonly Float32Array[] | undefined;
 }
 
 /** A batch on the device. */
 export interface BatchInput {
+  readonly index: number;
   /** The residual stream, `[tokens, hidden]`. */
   readonly x: Tensor;
   readonly positions: Int32Array;
@@ -64,14 +68,18 @@ export class CalibrationRunner {
   /** `E[x~ x~^T]` of a layer's attention input, `[hidden + 1, hidden + 1]`. */
   async inputMoment(stream: CalibrationStream, layer: DecoderLayer): Promise<Matrix> {
     const { hiddenSize } = this.config;
-    const moments = new Moments(hiddenSize);
+    const products = new OuterProducts(this.device, hiddenSize + 1, hiddenSize + 1);
+    let tokens = 0;
     for (const { states } of stream.batches) {
       this.signal?.throwIfAborted();
-      moments.add(
+      const inputs = withOnes(
         await this.take(this.device.scope(() => layer.attentionInput(this.upload(states)))),
+        hiddenSize,
       );
+      await products.add(inputs, inputs);
+      tokens += states.length / hiddenSize;
     }
-    return moments.augmented();
+    return symmetricMean(products.sum, tokens);
   }
 
   /** A layer's attention input of the first sequences, at least one and about `tokens` tokens: `[length, hidden]` each. */
@@ -114,8 +122,11 @@ export class CalibrationRunner {
     await this.eachBatch(
       stream,
       { planes, frequencies },
-      ({ x, context }) => {
-        const output = attention.layer.forward(layer.attentionInput(x), context);
+      ({ index, x, context }) => {
+        const mixed = attention.mixed
+          ? this.rows(attention.mixed[index], x.shape[0])
+          : attention.layer.mix(layer.attentionInput(x), context);
+        const output = attention.layer.output(mixed);
         return [output, layer.finish(x, output)];
       },
       (index, [output, next]) => {
@@ -137,7 +148,7 @@ export class CalibrationRunner {
       frequencies,
     }: { readonly planes: readonly CachePlane[]; readonly frequencies: Float64Array },
     run: (input: BatchInput) => readonly Tensor[],
-    take: (batch: number, values: readonly Float32Array[]) => void,
+    take: (batch: number, values: readonly Float32Array[]) => void | Promise<void>,
   ): Promise<void> {
     const cache = new PagedCache(this.device, {
       layers: [planes],
@@ -152,11 +163,11 @@ export class CalibrationRunner {
           const { positions, ...rest } = appendBatch(steps, this.config);
           const rotations = new Rotations(this.device, positions, [frequencies]);
           const context = { ...rest, pools: cache.pool(0), rotations };
-          return run({ x: this.upload(batch.states), positions, context });
+          return run({ index, x: this.upload(batch.states), positions, context });
         });
         const values: Float32Array[] = [];
         for (const result of results) values.push(await this.take(result));
-        take(index, values);
+        await take(index, values);
         for (const { sequence } of steps) sequence.release();
       }
     } finally {
@@ -165,8 +176,11 @@ export class CalibrationRunner {
   }
 
   private upload(states: Float32Array): Tensor {
-    const { hiddenSize } = this.config;
-    return this.device.tensor(states, [states.length / hiddenSize, hiddenSize]);
+    return this.rows(states, states.length / this.config.hiddenSize);
+  }
+
+  private rows(values: Float32Array, count: number): Tensor {
+    return this.device.tensor(values, [count, values.length / count]);
   }
 
   /** Reads a tensor and releases it. */
@@ -175,6 +189,16 @@ export class CalibrationRunner {
     this.device.release(tensor);
     return values;
   }
+}
+
+/** `[x; 1]` of every row, `[tokens, width + 1]`. */
+function withOnes(rows: Float32Array, width: number): Float32Array {
+  const tokens = rows.length / width;
+  const out = new Float32Array(tokens * (width + 1)).fill(1);
+  for (let t = 0; t < tokens; t++) {
+    out.set(rows.subarray(t * width, (t + 1) * width), t * (width + 1));
+  }
+  return out;
 }
 
 const PAGE_TOKENS = 64;

@@ -22,6 +22,14 @@ export interface OriginalBatch {
   readonly output: Float32Array;
 }
 
+/** A converted attention in the bytes that will be written. */
+export interface ConvertedAttention {
+  readonly config: LatentAttentionConfig;
+  readonly tensors: readonly EncodedTensor[];
+  /** See `AttentionUnderTest`. */
+  readonly mixed?: readonly Float32Array[] | undefined;
+}
+
 /** The calibration text on its way through the original model and, beside it, through the model converted so far. */
 export class ParallelStreams {
   /** What makes the result doubtful, in words. */
@@ -74,8 +82,7 @@ export class ParallelStreams {
   async advanceConverted(
     layer: number,
     decoder: DecoderLayer,
-    config: LatentAttentionConfig,
-    tensors: readonly EncodedTensor[],
+    { config, tensors, mixed }: ConvertedAttention,
     original: readonly OriginalBatch[],
   ): Promise<number> {
     let difference = 0;
@@ -84,11 +91,11 @@ export class ParallelStreams {
       this.runner.advance(
         this.converted,
         decoder,
-        { layer: attention, config },
+        { layer: attention, config, mixed },
         (batch, _, output) => {
           const reference = original[batch].output;
-          for (const [i, value] of output.entries()) {
-            difference += (value - reference[i]) ** 2;
+          for (let i = 0; i < output.length; i++) {
+            difference += (output[i] - reference[i]) ** 2;
             energy += reference[i] ** 2;
           }
         },
@@ -105,7 +112,7 @@ export class ParallelStreams {
       const decoder = await loadDecoderLayer(loader, files.config, layer);
       const did = await this.advanceOriginal(layer, decoder);
       const tensors = encode(layer, weights);
-      await this.advanceConverted(layer, decoder, weights.config, tensors, did);
+      await this.advanceConverted(layer, decoder, { config: weights.config, tensors }, did);
     } finally {
       loader.release();
     }

@@ -101,7 +101,7 @@ class TransmlaConverter implements LayerConverter {
       const tensors = encode(layer, weights);
       const { config } = weights;
       const did = await streams.advanceOriginal(layer, decoder);
-      const outputError = await streams.advanceConverted(layer, decoder, config, tensors, did);
+      const outputError = await streams.advanceConverted(layer, decoder, { config, tensors }, did);
       return { weights, keptEnergy, outputError };
     } finally {
       loader.release();

@@ -18,6 +18,8 @@ export interface AttentionLayer {
   readonly planes: readonly CachePlane[];
   /** The heads' outputs before the output projection, `[tokens, heads * valueDim]`. Writes the batch's rows into the cache. */
   mix(x: Tensor, context: AttentionContext): Tensor;
-  /** `mix` and the output projection. */
+  /** The output projection: `[tokens, heads * valueDim]` → `[tokens, hidden]`. */
+  output(mixed: Tensor): Tensor;
+  /** `output` of `mix`. */
   forward(x: Tensor, context: AttentionContext): Tensor;
 }

@@ -21,7 +21,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
     private readonly query: Projection,
     private readonly key: Projection,
     private readonly value: Projection,
-    private readonly output: Projection,
+    private readonly outputProjection: Projection,
     private readonly norms: HeadNorms | undefined,
   ) {
     this.planes = cachePlanes(config);
@@ -84,7 +84,11 @@ export class GroupedAttentionLayer implements AttentionLayer {
     });
   }
 
+  output(mixed: Tensor): Tensor {
+    return project(this.device, mixed, this.outputProjection);
+  }
+
   forward(x: Tensor, context: AttentionContext): Tensor {
-    return project(this.device, this.mix(x, context), this.output);
+    return this.output(this.mix(x, context));
   }
 }

@@ -88,7 +88,11 @@ export class LatentAttentionLayer implements AttentionLayer {
     });
   }
 
+  output(mixed: Tensor): Tensor {
+    return project(this.device, mixed, this.projections.output);
+  }
+
   forward(x: Tensor, context: AttentionContext): Tensor {
-    return project(this.device, this.mix(x, context), this.projections.output);
+    return this.output(this.mix(x, context));
   }
 }

@@ -48,7 +48,7 @@ export async function chooseSplit(job: ConversionJob): Promise<number> {
         const layerFit = await LayerFit.measure(job, fit, under);
         const trial = await HeldOut.measure(job, judge, under);
         for (const [index, ropeDim] of candidates.entries()) {
-          const { weights } = await layerFit.weights(sizesWith(ropeDim));
+          const { weights } = await layerFit.fit(sizesWith(ropeDim));
           errors[index] += await trial.error(weights);
         }
       } else {

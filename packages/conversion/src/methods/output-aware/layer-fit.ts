@@ -34,6 +34,15 @@ interface Measured {
   readonly did: readonly OriginalBatch[];
 }
 
+/** A layer fitted to given sizes. */
+export interface FittedLayer {
+  readonly weights: LatentWeights;
+  /** Part of the weighted energy that the latent keeps. */
+  readonly keptEnergy: number;
+  /** The heads' outputs that its output projection meets, batch by batch, `[tokens, heads * valueDim]`; known after an output refit. */
+  readonly mixed?: readonly Float32Array[];
+}
+
 /** Measures a layer once and fits it to as many sizes as wanted. */
 export class LayerFit {
   private constructor(
@@ -70,10 +79,8 @@ export class LayerFit {
     return this.measured.did;
   }
 
-  /** The layer's weights at given sizes. */
-  async weights(
-    sizes: OutputAwareSizes,
-  ): Promise<{ readonly weights: LatentWeights; readonly keptEnergy: number }> {
+  /** Fits the layer to given sizes. */
+  async fit(sizes: OutputAwareSizes): Promise<FittedLayer> {
     const { grouped, original, input, teacher, inputMoment, phases } = this.measured;
     const { decoder, steps } = this.under;
     const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
@@ -83,16 +90,20 @@ export class LayerFit {
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : initial.weights;
     if (!steps.outputRefit) return { weights: fitted, keptEnergy };
-    return { weights: { ...fitted, output: await this.refitOutput(fitted) }, keptEnergy };
+    const { output, mixed } = await this.refitOutput(fitted);
+    return { weights: { ...fitted, output }, keptEnergy, mixed };
   }
 
-  /** The output projection that brings the stream of `input` closest to the original's. */
-  private async refitOutput(weights: LatentWeights): Promise<Matrix> {
+  /** The output projection that brings the stream of `input` closest to the original's, and what it projects. */
+  private async refitOutput(
+    weights: LatentWeights,
+  ): Promise<{ readonly output: Matrix; readonly mixed: readonly Float32Array[] }> {
     const { streams, measured, under } = this;
     const { layer, decoder, steps } = under;
     const { input, did } = measured;
     const { config } = weights;
-    const refit = new OutputRefit(weights.output.columns - 1, weights.output.rows);
+    const refit = new OutputRefit(streams.device, weights.output.columns - 1, weights.output.rows);
+    const all: Float32Array[] = [];
     await streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
       streams.runner.eachBatch(
         input,
@@ -102,7 +113,8 @@ export class LayerFit {
           const { before, output } = did[batch];
           const { states } = input.batches[batch];
           const wanted = output.map((value, i) => before[i] + value);
-          refit.add(
+          all.push(mixed);
+          return refit.add(
             mixed,
             wanted.map((value, i) => value - states[i]),
             tokenWeights(wanted, weights.output.rows, steps.normAware),
@@ -110,7 +122,7 @@ export class LayerFit {
         },
       ),
     );
-    return refit.solve(weights.output);
+    return { output: refit.solve(weights.output), mixed: all };
   }
 }
 

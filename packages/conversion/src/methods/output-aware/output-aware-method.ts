@@ -76,10 +76,9 @@ class OutputAwareConverter implements LayerConverter {
     try {
       const decoder = await loadDecoderLayer(loader, files.config, layer);
       const fit = await LayerFit.measure(job, streams, { layer, decoder, steps });
-      const { weights, keptEnergy } = await fit.weights(sizes);
-      const tensors = encode(layer, weights);
-      const { config } = weights;
-      const outputError = await streams.advanceConverted(layer, decoder, config, tensors, fit.did);
+      const { weights, keptEnergy, mixed } = await fit.fit(sizes);
+      const converted = { config: weights.config, tensors: encode(layer, weights), mixed };
+      const outputError = await streams.advanceConverted(layer, decoder, converted, fit.did);
       return { weights, keptEnergy, outputError };
     } finally {
       loader.release();

@@ -1,13 +1,13 @@
+import type { Device } from "@transmla/kernels";
 import {
   add,
-  matrix,
+  columnSlice,
   multiply,
-  multiplyTransposedLeft,
-  Moments,
   solveSymmetric,
   transpose,
   type Matrix,
 } from "@transmla/low-rank";
+import { OuterProducts, symmetricMean } from "../../outer-products";
 
 /** Ridge, relative to the mean diagonal of the heads' second moment. The bias is (nearly) free. */
 const RIDGE = 1e-2;
@@ -26,54 +26,47 @@ const BIAS_RIDGE = 1e-8;
  * give some tokens (the first, above all) a stream a hundred times as large, whose errors would otherwise count for all others'.
  */
 export class OutputRefit {
-  private readonly moments: Moments;
-  private readonly cross: Matrix;
+  /** `sum w z~ [z~, target]^T`, `[inputs + 1, inputs + 1 + hidden]` */
+  private readonly products: OuterProducts;
   private weight = 0;
 
   /** @param inputs heads * valueDim */
   constructor(
+    device: Device,
     private readonly inputs: number,
-    hiddenSize: number,
+    private readonly hiddenSize: number,
   ) {
-    this.moments = new Moments(inputs + 1);
-    this.cross = matrix(inputs + 1, hiddenSize);
+    this.products = new OuterProducts(device, inputs + 1, inputs + 1 + hiddenSize);
   }
 
   /** @param mixed `[tokens, inputs]` @param target `[tokens, hidden]` @param weights `[tokens]` */
-  add(mixed: Float32Array, target: Float32Array, weights: Float64Array): void {
-    const tokens = weights.length;
-    const width = this.inputs + 1;
-    const hidden = this.cross.columns;
-    const augmented = matrix(tokens, width);
-    const targets = matrix(tokens, hidden, target);
-    for (const [t, weight] of weights.entries()) {
-      const root = Math.sqrt(weight);
-      for (let i = 0; i < this.inputs; i++) {
-        augmented.data[t * width + i] = root * mixed[t * this.inputs + i];
+  async add(mixed: Float32Array, target: Float32Array, weights: Float64Array): Promise<void> {
+    const { inputs, hiddenSize } = this;
+    const width = inputs + 1;
+    const left = new Float32Array(weights.length * width);
+    const right = new Float32Array(weights.length * (width + hiddenSize));
+    for (let t = 0; t < weights.length; t++) {
+      const root = Math.sqrt(weights[t]);
+      const row = left.subarray(t * width, (t + 1) * width);
+      for (let i = 0; i < inputs; i++) row[i] = root * mixed[t * inputs + i];
+      row[inputs] = root;
+      const start = t * (width + hiddenSize);
+      right.set(row, start);
+      for (let i = 0; i < hiddenSize; i++) {
+        right[start + width + i] = root * target[t * hiddenSize + i];
       }
-      augmented.data[(t + 1) * width - 1] = root;
-      for (let i = 0; i < hidden; i++) targets.data[t * hidden + i] *= root;
-      this.weight += weight;
+      this.weight += weights[t];
     }
-    this.moments.add(augmented.data);
-    const product = multiplyTransposedLeft(augmented, targets);
-    for (const [i, value] of product.data.entries()) this.cross.data[i] += value;
+    await this.products.add(left, right);
   }
 
   /** @param output `W0`, `[hidden, inputs + 1]` @returns the new one */
   solve(output: Matrix): Matrix {
     const n = this.inputs + 1;
-    const { data } = this.moments.secondMoment();
-    const second = matrix(
-      n,
-      n,
-      data.map((value) => (value * this.moments.count) / this.weight),
-    );
-    const cross = matrix(
-      n,
-      this.cross.columns,
-      this.cross.data.map((value) => value / this.weight),
-    );
+    const { sum } = this.products;
+    const second = symmetricMean(columnSlice(sum, 0, n), this.weight);
+    const cross = columnSlice(sum, n);
+    for (let at = 0; at < cross.data.length; at++) cross.data[at] /= this.weight;
     const before = transpose(output);
     const rightSide = add(cross, multiply(second, before), -1);
     let mean = 0;

@@ -1,3 +1,4 @@
+import { referenceDevice } from "@transmla/kernels";
 import { complexMatrix, matrix, multiply, type Matrix } from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import {
@@ -236,11 +237,11 @@ describe("OutputRefit", () => {
   const rows = (first: number, count: number) =>
     Float32Array.from(mixed.data.subarray(first * 8, (first + count) * 8));
 
-  it("finds the projection and bias that made the target, from any start", () => {
-    const refit = new OutputRefit(8, 5);
+  it("finds the projection and bias that made the target, from any start", async () => {
+    const refit = new OutputRefit(referenceDevice(), 8, 5);
     for (const first of [0, 300]) {
       const target = Array.from({ length: 300 }, (_, t) => image(truth, first + t)).flat();
-      refit.add(rows(first, 300), Float32Array.from(target), new Float64Array(300).fill(1));
+      await refit.add(rows(first, 300), Float32Array.from(target), new Float64Array(300).fill(1));
     }
     // The ridge of 1 % shrinks towards the start, so a start at the truth stays and another comes within 3 %.
     expect(difference(refit.solve(truth), truth)).toBeLessThan(1e-4);
@@ -249,11 +250,11 @@ describe("OutputRefit", () => {
     expect(difference(found, truth)).toBeGreaterThan(0);
   });
 
-  it("lets no token with a huge residual stream outvote the others", () => {
+  it("lets no token with a huge residual stream outvote the others", async () => {
     // Every tenth token joins a stream a thousand times as large, and has errors of that size.
     const other = randomMatrix(5, 9, 23);
-    const fitted = (normAware: boolean) => {
-      const refit = new OutputRefit(8, 5);
+    const fitted = async (normAware: boolean) => {
+      const refit = new OutputRefit(referenceDevice(), 8, 5);
       const target = new Float32Array(600 * 5);
       const stream = new Float32Array(600 * 5);
       for (let t = 0; t < 600; t++) {
@@ -262,11 +263,11 @@ describe("OutputRefit", () => {
         target.set(wanted, t * 5);
         stream.fill(huge ? 1000 : 1, t * 5, (t + 1) * 5);
       }
-      refit.add(rows(0, 600), target, tokenWeights(stream, 5, normAware));
+      await refit.add(rows(0, 600), target, tokenWeights(stream, 5, normAware));
       return difference(refit.solve(truth), truth) / largest(truth);
     };
-    expect(fitted(true)).toBeLessThan(0.1);
-    expect(fitted(false)).toBeGreaterThan(1);
+    expect(await fitted(true)).toBeLessThan(0.1);
+    expect(await fitted(false)).toBeGreaterThan(1);
   });
 
   it("weighs a token by one over the mean square of its stream", () => {
