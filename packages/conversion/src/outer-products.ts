@@ -67,7 +67,7 @@ export function symmetricMean({ data, rows: n }: Matrix, weight: number): Matrix
 const BLOCK = 16;
 
 /** `rows [count, width]` transposed: `[width, count]`. */
-function turned(rows: Float32Array, width: number): Float32Array {
+export function turned(rows: Float32Array, width: number): Float32Array {
   const count = rows.length / width;
   const out = new Float32Array(rows.length);
   for (let column = 0; column < width; column += BLOCK) {

@@ -1,3 +1,4 @@
+import type { Device } from "@transmla/kernels";
 import { columnSlice, matrix, symmetricForm, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
 import type { CalibrationStream } from "../../calibration-stream";
@@ -10,10 +11,11 @@ import {
   type InitialWeights,
   type OutputAwareSizes,
 } from "./output-aware";
+import { Projection } from "./projection";
 import { covarianceOf, featureMap, withQueryMaps } from "./score-maps";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
-import { measuredPositions, projectRows, scoreSample } from "./score-samples";
+import { measuredPositions, scoreSample } from "./score-samples";
 import { allSteps } from "./steps";
 
 /** Calibration tokens of which the attention is compared. */
@@ -44,20 +46,19 @@ export async function refitLayerScores(
   { input, teacher }: ScoreStreams,
   { grouped, original, initial, inputMoment, sizes }: LayerScores,
 ): Promise<LatentWeights> {
-  const converted = await runner.attentionInputs(input, decoder, SAMPLE_TOKENS);
-  const wanted = await runner.attentionInputs(teacher, decoder, SAMPLE_TOKENS);
   const { weights } = initial;
   const { frequencies, heads, scale } = weights.config;
   const constant = fitsConstant(sizes);
-  const keyRows = weights.ropeKey ? stackRows(weights.ropeKey, weights.latent) : weights.latent;
-  const equations = converted.map((x, index) =>
-    layerEquations(wanted[index], x, {
+  const equations = await layerEquations(
+    device,
+    await runner.attentionInputs(teacher, decoder, SAMPLE_TOKENS),
+    await runner.attentionInputs(input, decoder, SAMPLE_TOKENS),
+    {
       grouped,
       original,
-      keyRows,
+      keyRows: weights.ropeKey ? stackRows(weights.ropeKey, weights.latent) : weights.latent,
       constant,
-      sequences: converted.length,
-    }),
+    },
   );
   const { maps } = await refitScores(
     device,
@@ -77,38 +78,48 @@ export async function refitLayerScores(
   });
 }
 
-/** One sequence: the original's attention in its own stream, queries and keys in the converted one. */
-function layerEquations(
-  teacher: Float32Array,
-  converted: Float32Array,
+/** Per sequence the original's attention in its own stream, and queries and keys in the converted one. */
+async function layerEquations(
+  device: Device,
+  teacher: readonly Float32Array[],
+  converted: readonly Float32Array[],
   {
     grouped,
     original,
     keyRows,
     constant,
-    sequences,
   }: {
     readonly grouped: GroupedWeights;
     readonly original: GroupedAttentionConfig;
     readonly keyRows: Matrix;
     readonly constant: boolean;
-    readonly sequences: number;
   },
-): ScoreEquations {
+): Promise<ScoreEquations[]> {
   const { heads, headDim } = original;
   const hidden = grouped.query.columns - 1;
-  const positions = measuredPositions(teacher.length / hidden, { heads, sequences });
-  const queries = (rows: Float32Array) =>
-    projectRows(picked(rows, positions, hidden), grouped.query);
-  const query = queries(converted);
-  return {
-    ...scoreSample(original, queries(teacher), projectRows(teacher, grouped.key), positions),
-    features: Array.from({ length: heads }, (_, i) => {
-      const own = columnSlice(query, i * headDim, (i + 1) * headDim);
-      return constant ? withOnes(own) : own;
-    }),
-    keys: projectRows(converted, keyRows),
-  };
+  const maps = [grouped.query, grouped.key, keyRows].map((map) => new Projection(device, map));
+  const [query, key, convertedKey] = maps;
+  const equations: ScoreEquations[] = [];
+  try {
+    for (const [index, before] of teacher.entries()) {
+      const after = converted[index];
+      const sizes = { heads, sequences: teacher.length };
+      const positions = measuredPositions(before.length / hidden, sizes);
+      const wanted = await query.images(picked(before, positions, hidden));
+      const given = await query.images(picked(after, positions, hidden));
+      equations.push({
+        ...scoreSample(original, wanted, await key.images(before), positions),
+        features: Array.from({ length: heads }, (_, i) => {
+          const own = columnSlice(given, i * headDim, (i + 1) * headDim);
+          return constant ? withOnes(own) : own;
+        }),
+        keys: await convertedKey.images(after),
+      });
+    }
+  } finally {
+    for (const map of maps) map.release();
+  }
+  return equations;
 }
 
 function picked(rows: Float32Array, positions: Int32Array, hidden: number): Float32Array {

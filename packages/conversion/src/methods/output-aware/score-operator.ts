@@ -1,10 +1,6 @@
-import type { Device, Weight } from "@transmla/kernels";
-import {
-  matrix,
-  multiplyTransposedLeft,
-  multiplyTransposedRight,
-  type Matrix,
-} from "@transmla/low-rank";
+import type { Device, Tensor, Weight } from "@transmla/kernels";
+import { matrix, type Matrix } from "@transmla/low-rank";
+import { turned } from "../../outer-products";
 import { anglesOf, rotateRows, type Angles, type ScoreSample } from "./score-samples";
 
 /** One sequence of a fit. */
@@ -24,19 +20,28 @@ export interface ScoreShape {
 }
 
 interface Prepared extends ScoreEquations {
-  /** Of the query positions. */
-  readonly angles: Angles;
+  /** Of its query positions among those of all sequences. */
+  readonly first: number;
   /** Rotated keys times `scale`, `[length, width]`, and their transpose. */
   readonly forward: Weight;
   readonly backward: Weight;
 }
 
+/** The features of one head at the query positions of all sequences, `[count, features]`, and their transpose. */
+interface Head {
+  readonly features: Tensor;
+  readonly transposed: Weight;
+}
+
 /**
  * The linear map from query maps `G_i [width, features]` to logits, `s_i,m,n = scale * rot_m(G_i f_i,m) . rot_n(k_n)`, with its adjoint
- * in the inner product of a row's weighted, centred logits. The products with keys, by far the largest, run on a device.
+ * in the inner product of a row's weighted, centred logits. All products run on a device, in float32.
  */
 export class ScoreOperator {
   private readonly prepared: readonly Prepared[];
+  private readonly heads: readonly Head[];
+  /** Of the query positions of all sequences. */
+  private readonly angles: Angles;
   /** Width of the keys and number of features. */
   readonly width: number;
   readonly features: number;
@@ -51,7 +56,14 @@ export class ScoreOperator {
     this.width = sequences[0].keys.columns;
     this.features = sequences[0].features[0].columns;
     this.count = sequences.reduce((sum, { positions }) => sum + positions.length, 0);
-    this.prepared = sequences.map((sequence) => this.prepare(sequence));
+    const positions = sequences.flatMap((sequence) => [...sequence.positions]);
+    this.angles = anglesOf(Int32Array.from(positions), shape.frequencies);
+    let first = 0;
+    this.prepared = sequences.map((sequence) => {
+      first += sequence.positions.length;
+      return this.prepare(sequence, first - sequence.positions.length);
+    });
+    this.heads = Array.from({ length: shape.heads }, (_, i) => this.prepareHead(sequences, i));
   }
 
   release(): void {
@@ -59,12 +71,16 @@ export class ScoreOperator {
       this.device.release(forward);
       this.device.release(backward);
     }
+    for (const { features, transposed } of this.heads) {
+      this.device.release(features);
+      this.device.release(transposed);
+    }
   }
 
   /** Gradient at `maps` of half the weighted, centred square distance from the original's scores, with the sign of descent. */
   async descent(maps: readonly Matrix[]): Promise<{ descent: Matrix[]; loss: number }> {
     let loss = 0;
-    const descent = await this.eachSequence(maps, ({ scores, weights, length }, logits) => {
+    const descent = await this.throughLogits(maps, ({ scores, weights, length }, logits) => {
       for (let at = 0; at < logits.length; at++) logits[at] = scores[at] - logits[at];
       loss += centre(logits, weights, length);
     });
@@ -73,38 +89,71 @@ export class ScoreOperator {
 
   /** The normal operator on a direction. */
   normal(directions: readonly Matrix[]): Promise<Matrix[]> {
-    return this.eachSequence(directions, ({ weights, length }, logits) => {
+    return this.throughLogits(directions, ({ weights, length }, logits) => {
       centre(logits, weights, length);
     });
   }
 
   /** `adjoint(change(logits(maps)))`, averaged over query positions. */
-  private async eachSequence(
+  private async throughLogits(
     maps: readonly Matrix[],
     change: (sequence: Prepared, logits: Float32Array) => void,
   ): Promise<Matrix[]> {
-    const { heads } = this.shape;
-    const sums = maps.map(() => matrix(this.width, this.features));
+    const queries: Float32Array[] = [];
+    for (const [i, map] of maps.entries()) queries.push(await this.queries(i, map));
     for (const sequence of this.prepared) {
-      const rows = sequence.positions.length;
-      const queries = new Float32Array(heads * rows * this.width);
-      for (const [i, map] of maps.entries()) {
-        const query = multiplyTransposedRight(sequence.features[i], map);
-        rotateRows(query, sequence.angles);
-        queries.set(query.data, i * rows * this.width);
-      }
-      const logits = await this.product(queries, sequence.forward);
+      const logits = await this.product(this.rowsOf(sequence, queries), sequence.forward);
       change(sequence, logits);
       const back = await this.product(logits, sequence.backward);
-      for (const [i, sum] of sums.entries()) {
-        const start = i * rows * this.width;
-        const query = matrix(rows, this.width, back.subarray(start, start + rows * this.width));
-        rotateRows(query, sequence.angles, true);
-        const share = multiplyTransposedLeft(query, sequence.features[i]).data;
-        for (let at = 0; at < share.length; at++) sum.data[at] += share[at] / this.count;
-      }
+      // What the logits were made from is not needed any more.
+      this.putRows(sequence, queries, back);
     }
+    const sums: Matrix[] = [];
+    for (const [i, rows] of queries.entries()) sums.push(await this.share(i, rows));
     return sums;
+  }
+
+  /** Rotated queries of a head at all positions, `[count, width]`. */
+  private async queries(head: number, map: Matrix): Promise<Float32Array> {
+    const { device } = this;
+    const weight = this.weight(Float32Array.from(map.data), map.rows, map.columns);
+    const queries = device.linear(this.heads[head].features, weight);
+    const values = await device.read(queries);
+    device.release(queries);
+    device.release(weight);
+    rotateRows({ data: values, rows: this.count, columns: this.width }, this.angles);
+    return values;
+  }
+
+  /** What a head's rows `[count, width]` say of its map: their products with the features, averaged. */
+  private async share(head: number, rows: Float32Array): Promise<Matrix> {
+    rotateRows({ data: rows, rows: this.count, columns: this.width }, this.angles, true);
+    const share = await this.product(turned(rows, this.width), this.heads[head].transposed);
+    return matrix(
+      this.width,
+      this.features,
+      Float64Array.from(share, (value) => value / this.count),
+    );
+  }
+
+  /** The rows of one sequence, `[heads, positions, width]`, from those of all. */
+  private rowsOf({ first, positions }: Prepared, heads: readonly Float32Array[]): Float32Array {
+    const size = positions.length * this.width;
+    const out = new Float32Array(heads.length * size);
+    const start = first * this.width;
+    for (const [i, rows] of heads.entries()) out.set(rows.subarray(start, start + size), i * size);
+    return out;
+  }
+
+  private putRows(
+    { first, positions }: Prepared,
+    heads: readonly Float32Array[],
+    values: Float32Array,
+  ): void {
+    const size = positions.length * this.width;
+    for (const [i, rows] of heads.entries()) {
+      rows.set(values.subarray(i * size, (i + 1) * size), first * this.width);
+    }
   }
 
   /** `rows weight^T` */
@@ -119,27 +168,31 @@ export class ScoreOperator {
     return values;
   }
 
-  private prepare(sequence: ScoreEquations): Prepared {
+  private prepare(sequence: ScoreEquations, first: number): Prepared {
     const { keys, length } = sequence;
     const { frequencies, scale } = this.shape;
-    const rotated = matrix(
-      length,
-      keys.columns,
-      keys.data.map((value) => scale * value),
-    );
+    const rotated = Float32Array.from(keys.data, (value) => scale * value);
     const everywhere = Int32Array.from({ length }, (_, n) => n);
-    rotateRows(rotated, anglesOf(everywhere, frequencies));
-    const transposed = new Float32Array(rotated.data.length);
-    for (let n = 0; n < length; n++) {
-      for (let j = 0; j < keys.columns; j++) {
-        transposed[j * length + n] = rotated.data[n * keys.columns + j];
-      }
-    }
+    rotateRows({ ...keys, data: rotated }, anglesOf(everywhere, frequencies));
     return {
       ...sequence,
-      angles: anglesOf(sequence.positions, frequencies),
-      forward: this.weight(Float32Array.from(rotated.data), length, keys.columns),
-      backward: this.weight(transposed, keys.columns, length),
+      first,
+      forward: this.weight(rotated, length, keys.columns),
+      backward: this.weight(turned(rotated, keys.columns), keys.columns, length),
+    };
+  }
+
+  private prepareHead(sequences: readonly ScoreEquations[], head: number): Head {
+    const { count, features } = this;
+    const rows = new Float32Array(count * features);
+    let at = 0;
+    for (const { data } of sequences.map((sequence) => sequence.features[head])) {
+      rows.set(data, at);
+      at += data.length;
+    }
+    return {
+      features: this.device.tensor(rows, [count, features]),
+      transposed: this.weight(turned(rows, features), features, count),
     };
   }
 

@@ -1,4 +1,4 @@
-import { columnSlice, matrix, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
+import { columnSlice, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
 import type { GroupedAttentionConfig } from "@transmla/models";
 
 /** Part of uniform attention in the weights: a pair that the text at hand ignores may matter in another. */
@@ -68,10 +68,10 @@ export function scoreSample(
       const first = Math.max(0, position - window + 1);
       const start = row * length;
       const seen = logits.subarray(start + first, start + position + 1);
-      const least = logSumExp(seen, scale);
+      const total = logSumExp(seen, scale);
       const target = (i * rows + row) * length + first;
-      for (const [n, logit] of seen.entries()) {
-        const log = Math.max(LEAST_LOG, scale * logit - least);
+      for (let n = 0; n < seen.length; n++) {
+        const log = Math.max(LEAST_LOG, scale * seen[n] - total);
         scores[target + n] = log;
         weights[target + n] = (1 - UNIFORM) * Math.exp(log) + UNIFORM / seen.length;
       }
@@ -82,8 +82,11 @@ export function scoreSample(
 
 /** Log of the sum of `exp(scale * logit)`. */
 function logSumExp(logits: Float64Array, scale: number): number {
-  const most = scale * logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(scale * logit - most), 0));
+  let most = -Infinity;
+  for (let n = 0; n < logits.length; n++) most = Math.max(most, scale * logits[n]);
+  let sum = 0;
+  for (let n = 0; n < logits.length; n++) sum += Math.exp(scale * logits[n] - most);
+  return most + Math.log(sum);
 }
 
 /** Cosines and sines of `position * frequency`, `[positions, frequencies]` each. */
@@ -103,9 +106,16 @@ export function anglesOf(positions: Int32Array, frequencies: Float64Array): Angl
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin), half };
 }
 
+/** A matrix in either precision. */
+export interface Rows {
+  readonly data: Float32Array | Float64Array;
+  readonly rows: number;
+  readonly columns: number;
+}
+
 /** Rotates the first `2 * half` numbers of every row, half-split, by the angles of that row; `back` turns the other way. In place. */
 export function rotateRows(
-  { data, columns, rows }: Matrix,
+  { data, columns, rows }: Rows,
   { cos, sin, half }: Angles,
   back = false,
 ): void {
@@ -120,16 +130,4 @@ export function rotateRows(
       data[at + half] = im * c + re * s;
     }
   }
-}
-
-/** `rows W^T` for rows of `x~ = [x; 1]` given without the 1. */
-export function projectRows(rows: Float32Array, weights: Matrix): Matrix {
-  const width = weights.columns - 1;
-  const tokens = rows.length / width;
-  const augmented = matrix(tokens, width + 1);
-  for (let t = 0; t < tokens; t++) {
-    augmented.data.set(rows.subarray(t * width, (t + 1) * width), t * (width + 1));
-    augmented.data[(t + 1) * (width + 1) - 1] = 1;
-  }
-  return multiplyTransposedRight(augmented, weights);
 }
