@@ -76,7 +76,7 @@ export class CalibrationRunner {
         await this.take(this.device.scope(() => layer.attentionInput(this.upload(states)))),
         hiddenSize,
       );
-      await products.add(inputs, inputs);
+      await products.add(inputs);
       tokens += states.length / hiddenSize;
     }
     return symmetricMean(products.sum, tokens);

@@ -5,8 +5,9 @@ import { matrix, type Matrix } from "@transmla/low-rank";
 const CHUNK_TOKENS = 1024;
 
 /**
- * Sums of outer products `sum_t a_t b_t^T` over a stream of tokens, `[rows, columns]`: float32 on a device within a chunk of tokens, float64
- * over the chunks. The relative error is that of a float32 sum of a chunk, some 1e-6 of `sum_t |a_t| |b_t|`.
+ * Sums of outer products over a stream of tokens, `sum_t a_t b_t^T` with `a_t` the first `rows` numbers of `b_t`, `[rows, columns]`: float32 on
+ * a device within a chunk of tokens, float64 over the chunks. The relative error is that of a float32 sum over a chunk, some 1e-6 of
+ * `sum_t |a_t| |b_t|`.
  */
 export class OuterProducts {
   readonly sum: Matrix;
@@ -19,27 +20,24 @@ export class OuterProducts {
     this.sum = matrix(rows, columns);
   }
 
-  /** @param a `[tokens, rows]` @param b `[tokens, columns]` */
-  async add(a: Float32Array, b: Float32Array): Promise<void> {
-    const { rows, columns } = this.sum;
-    const tokens = a.length / rows;
-    for (let first = 0; first < tokens; first += CHUNK_TOKENS) {
-      const last = Math.min(tokens, first + CHUNK_TOKENS);
-      await this.addChunk(
-        turned(a.subarray(first * rows, last * rows), rows),
-        turned(b.subarray(first * columns, last * columns), columns),
-        last - first,
-      );
+  /** @param b `[tokens, columns]` */
+  async add(b: Float32Array): Promise<void> {
+    const { columns } = this.sum;
+    const step = CHUNK_TOKENS * columns;
+    for (let start = 0; start < b.length; start += step) {
+      await this.addChunk(turned(b.subarray(start, start + step), columns));
     }
   }
 
-  /** @param a `[rows, tokens]` @param b `[columns, tokens]` */
-  private async addChunk(a: Float32Array, b: Float32Array, tokens: number): Promise<void> {
+  /** @param b `[columns, tokens]` */
+  private async addChunk(b: Float32Array): Promise<void> {
     const { device, sum } = this;
     const { data, rows, columns } = sum;
+    const tokens = b.length / columns;
     const weight = device.weight([columns, tokens], "f32");
     try {
       device.writeRows(weight, 0, new Uint8Array(b.buffer));
+      const a = b.subarray(0, rows * tokens);
       const product = device.scope(() => device.linear(device.tensor(a, [rows, tokens]), weight));
       const values = await device.read(product);
       device.release(product);

@@ -107,8 +107,9 @@ export function requireFinite(
   { name, file }: { readonly name: string; readonly file: string },
   offset = 0,
 ): void {
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return;
+  let bad = 0;
+  while (bad < values.length && Number.isFinite(values[bad])) bad++;
+  if (bad === values.length) return;
   const index = offset + bad;
   throw new ConversionError(
     "NonFiniteWeight",

@@ -78,8 +78,8 @@ export function outputAwareWeights(
   sizes: OutputAwareSizes,
   steps: OutputAwareSteps = allSteps,
 ): InitialWeights {
-  const rotations = complexRotations(weights, original, inputMoment, steps);
   const energies = queryEnergies(weights, original, inputMoment);
+  const rotations = complexRotations(weights, original, inputMoment, energies, steps);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
   const kept = sizes.standardLadder

@@ -42,22 +42,19 @@ export class OutputRefit {
   /** @param mixed `[tokens, inputs]` @param target `[tokens, hidden]` @param weights `[tokens]` */
   async add(mixed: Float32Array, target: Float32Array, weights: Float64Array): Promise<void> {
     const { inputs, hiddenSize } = this;
-    const width = inputs + 1;
-    const left = new Float32Array(weights.length * width);
-    const right = new Float32Array(weights.length * (width + hiddenSize));
+    const width = inputs + 1 + hiddenSize;
+    const both = new Float32Array(weights.length * width);
     for (let t = 0; t < weights.length; t++) {
       const root = Math.sqrt(weights[t]);
-      const row = left.subarray(t * width, (t + 1) * width);
-      for (let i = 0; i < inputs; i++) row[i] = root * mixed[t * inputs + i];
-      row[inputs] = root;
-      const start = t * (width + hiddenSize);
-      right.set(row, start);
+      const start = t * width;
+      for (let i = 0; i < inputs; i++) both[start + i] = root * mixed[t * inputs + i];
+      both[start + inputs] = root;
       for (let i = 0; i < hiddenSize; i++) {
-        right[start + width + i] = root * target[t * hiddenSize + i];
+        both[start + inputs + 1 + i] = root * target[t * hiddenSize + i];
       }
       this.weight += weights[t];
     }
-    await this.products.add(left, right);
+    await this.products.add(both);
   }
 
   /** @param output `W0`, `[hidden, inputs + 1]` @returns the new one */

@@ -1,6 +1,7 @@
 import { complexMultiply, diagonalOf, symmetricForm } from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import { randomGroupedWeights, randomInputMoment, smallAttention } from "../../testing";
+import type { GroupedWeights } from "../../weights";
 import { roRope } from "../ro-rope";
 import { complexRotations, queryEnergies } from "./rotations";
 
@@ -8,9 +9,14 @@ const hidden = 20;
 const moment = randomInputMoment(hidden, 3);
 const { kvHeads, headDim } = smallAttention;
 
+function rotationsOf(weights: GroupedWeights, steps?: Parameters<typeof complexRotations>[4]) {
+  const energies = queryEnergies(weights, smallAttention, moment);
+  return complexRotations(weights, smallAttention, moment, energies, steps);
+}
+
 describe("complexRotations", () => {
   const weights = randomGroupedWeights(smallAttention, hidden, 1);
-  const rotations = complexRotations(weights, smallAttention, moment);
+  const rotations = rotationsOf(weights);
 
   it("keeps every logit: (T^-1)^T conj(T^H) is the identity", () => {
     for (const { forward, inverse } of rotations) {
@@ -44,7 +50,7 @@ describe("complexRotations", () => {
       }
     }
     const ratios = (complex: boolean) =>
-      complexRotations(turned, smallAttention, moment, { complex, queryAware: true }).map(
+      rotationsOf(turned, { complex, queryAware: true }).map(
         ({ keyEnergies }) => keyEnergies[1] / keyEnergies[0],
       );
     for (const ratio of ratios(true)) expect(ratio).toBeLessThan(1e-12);
@@ -63,7 +69,7 @@ describe("complexRotations", () => {
     const asked = randomGroupedWeights(smallAttention, hidden, 4);
     asked.query.data.fill(0, 0, 2 * headDim * asked.query.columns);
     const shares = (queryAware: boolean) =>
-      complexRotations(asked, smallAttention, moment, { complex: true, queryAware }).map(
+      rotationsOf(asked, { complex: true, queryAware }).map(
         ({ forward }) =>
           (forward.re[1] ** 2 + forward.im[1] ** 2) / (forward.re[0] ** 2 + forward.im[0] ** 2),
       );

@@ -1,7 +1,7 @@
 import {
   complexMatrix,
-  diagonalOf,
   hermitianEigh,
+  multiply,
   symmetricForm,
   type ComplexMatrix,
   type Matrix,
@@ -32,17 +32,18 @@ const ENERGY_FLOOR = 1e-6;
  * Every logit is kept, since `(T^H k)^H (T^-1 q) = k^H q`; the first components carry most of what the logits need.
  *
  * @param inputMoment `E[x~ x~^T]`, `[hidden + 1, hidden + 1]`
+ * @param energies see `queryEnergies`
  * @param steps `complex` off: the real part of `Ck`; `queryAware` off: `Cq = 1`
  */
 export function complexRotations(
   weights: GroupedWeights,
   config: GroupedAttentionConfig,
   inputMoment: Matrix,
+  energies: Float64Array,
   steps: Pick<OutputAwareSteps, "complex" | "queryAware"> = allSteps,
 ): FrequencyRotation[] {
   const { kvHeads, headDim } = config;
   const keyMoment = symmetricForm(weights.key, inputMoment);
-  const energies = queryEnergies(weights, config, inputMoment);
   return Array.from({ length: headDim / 2 }, (_, f) => {
     const roots = groupEnergies(energies, config, f).map((energy) =>
       steps.queryAware ? Math.sqrt(energy) : 1,
@@ -73,11 +74,17 @@ export function queryEnergies(
   { heads, headDim }: GroupedAttentionConfig,
   inputMoment: Matrix,
 ): Float64Array {
-  const diagonal = diagonalOf(symmetricForm(weights.query, inputMoment));
+  const images = multiply(weights.query, inputMoment);
+  const square = (row: number) => {
+    const [start, end] = [row * images.columns, (row + 1) * images.columns];
+    let sum = 0;
+    for (let at = start; at < end; at++) sum += images.data[at] * weights.query.data[at];
+    return sum;
+  };
   const half = headDim / 2;
   return Float64Array.from({ length: heads * half }, (_, index) => {
     const real = Math.floor(index / half) * headDim + (index % half);
-    return diagonal[real] + diagonal[real + half];
+    return square(real) + square(real + half);
   });
 }
 

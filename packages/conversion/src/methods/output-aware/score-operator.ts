@@ -128,12 +128,10 @@ export class ScoreOperator {
   /** What a head's rows `[count, width]` say of its map: their products with the features, averaged. */
   private async share(head: number, rows: Float32Array): Promise<Matrix> {
     rotateRows({ data: rows, rows: this.count, columns: this.width }, this.angles, true);
-    const share = await this.product(turned(rows, this.width), this.heads[head].transposed);
-    return matrix(
-      this.width,
-      this.features,
-      Float64Array.from(share, (value) => value / this.count),
-    );
+    const values = await this.product(turned(rows, this.width), this.heads[head].transposed);
+    const share = matrix(this.width, this.features, values);
+    for (let at = 0; at < share.data.length; at++) share.data[at] /= this.count;
+    return share;
   }
 
   /** The rows of one sequence, `[heads, positions, width]`, from those of all. */
@@ -171,7 +169,8 @@ export class ScoreOperator {
   private prepare(sequence: ScoreEquations, first: number): Prepared {
     const { keys, length } = sequence;
     const { frequencies, scale } = this.shape;
-    const rotated = Float32Array.from(keys.data, (value) => scale * value);
+    const rotated = Float32Array.from(keys.data);
+    for (let at = 0; at < rotated.length; at++) rotated[at] *= scale;
     const everywhere = Int32Array.from({ length }, (_, n) => n);
     rotateRows({ ...keys, data: rotated }, anglesOf(everywhere, frequencies));
     return {

@@ -66,7 +66,8 @@ describe("selectRotated", () => {
 
 describe("splitHeads", () => {
   const weights = randomGroupedWeights(smallAttention, hidden, 5);
-  const rotations = complexRotations(weights, smallAttention, moment);
+  const energies = queryEnergies(weights, smallAttention, moment);
+  const rotations = complexRotations(weights, smallAttention, moment, energies);
   const all = rotations.flatMap((_, frequency) =>
     Array.from({ length: kvHeads }, (__, component) => ({ frequency, component })),
   );
@@ -137,7 +138,7 @@ describe("splitHeads", () => {
   it("keeps the logit at distance 0, whatever is kept", () => {
     const kept = selectRotated(
       rotations,
-      queryEnergies(weights, smallAttention, moment),
+      energies,
       new Float64Array(heads * half),
       smallAttention,
       3,
