@@ -17,7 +17,6 @@ import {
 import type { GroupedAttentionConfig } from "@transmla/models";
 import type { GroupedWeights } from "../../weights";
 import { stackRows, type JointLatent } from "../joint-compression";
-import type { SplitHeads } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Weight of keys against values, relative to equal shares of the weighted energy. */
@@ -36,6 +35,14 @@ export interface OutputAwareLatent extends JointLatent {
   readonly valueOffset: Float64Array;
 }
 
+/** What is compressed beside the values, and by what its errors are measured. */
+export interface LatentMetrics {
+  /** Position-free keys, `[kvHeads * headDim, hidden + 1]`. */
+  readonly nopeKeys: Matrix;
+  /** `Mk`, see `queryMetric`. */
+  readonly keyMetric: Matrix;
+}
+
 /**
  * The joint latent of position-free keys and values that loses least of the logits and of the layer's output.
  *
@@ -51,7 +58,7 @@ export interface OutputAwareLatent extends JointLatent {
 export function outputAwareLatent(
   weights: GroupedWeights,
   config: GroupedAttentionConfig,
-  { nopeKeys, queryNope }: Pick<SplitHeads, "nopeKeys" | "queryNope">,
+  { nopeKeys, keyMetric }: LatentMetrics,
   inputMoment: Matrix,
   rank: number,
   steps: Pick<OutputAwareSteps, "outputAware" | "centring"> = allSteps,
@@ -60,7 +67,7 @@ export function outputAwareLatent(
   const covariance = symmetricForm(y, steps.centring ? centred(inputMoment) : inputMoment);
   const metric = steps.outputAware
     ? balancedRoots(
-        queryMetric(queryNope, config, inputMoment),
+        keyMetric,
         outputMetric(weights.output, config),
         covariance,
         config.heads * (LEAST_LOGIT / config.scale) ** 2,
@@ -97,17 +104,22 @@ function meanOf(inputMoment: Matrix): Matrix {
   return columnSlice(inputMoment, inputMoment.columns - 1);
 }
 
-/** `Mk`: how much the logits of a group suffer from an error of its keys. */
-function queryMetric(
+/**
+ * `Mk`: how much the logits of a group suffer from an error of its keys, `[kvHeads * headDim, kvHeads * headDim]`.
+ *
+ * @param queryNope position-free queries as maps of the features, `[heads * headDim, features]`
+ * @param moments `E[f_i f_i^T]` of the features, per head
+ */
+export function queryMetric(
   queryNope: Matrix,
+  moments: readonly Matrix[],
   { heads, kvHeads, headDim }: GroupedAttentionConfig,
-  inputMoment: Matrix,
 ): Matrix {
   const blocks = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
-  for (let i = 0; i < heads; i++) {
+  for (const [i, moment] of moments.entries()) {
     const group = Math.floor((i * kvHeads) / heads);
     const query = rowSlice(queryNope, i * headDim, (i + 1) * headDim);
-    blocks[group] = add(blocks[group], symmetricForm(query, inputMoment));
+    blocks[group] = add(blocks[group], symmetricForm(query, moment));
   }
   return blockDiagonal(blocks);
 }

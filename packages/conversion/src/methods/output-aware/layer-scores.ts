@@ -1,5 +1,5 @@
 import type { Device } from "@transmla/kernels";
-import { columnSlice, matrix, symmetricForm, type Matrix } from "@transmla/low-rank";
+import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
 import type { CalibrationStream } from "../../calibration-stream";
 import type { GroupedWeights, LatentWeights } from "../../weights";
@@ -12,7 +12,7 @@ import {
   type OutputAwareSizes,
 } from "./output-aware";
 import { Projection } from "./projection";
-import { covarianceOf, featureMap, withQueryMaps } from "./score-maps";
+import { covarianceOf, withQueryMaps } from "./score-maps";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
 import { measuredPositions, scoreSample } from "./score-samples";
@@ -69,12 +69,7 @@ export async function refitLayerScores(
   const config = outputAwareConfig(original, sizes, frequencies, allSteps);
   return withQueryMaps(weights, config, grouped, maps, {
     latentCovariance: covarianceOf(weights.latent, inputMoment),
-    featureMoments: maps.map((_, i) =>
-      symmetricForm(
-        featureMap(grouped.query, i, { headDim: original.headDim, constant }),
-        inputMoment,
-      ),
-    ),
+    moments: initial.featureMoments,
   });
 }
 

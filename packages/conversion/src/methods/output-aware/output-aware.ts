@@ -2,10 +2,10 @@ import { multiply, rowSlice, columnSlice, matrix, type Matrix } from "@transmla/
 import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import type { ExpectedPhases } from "./expected-phase";
-import { outputAwareLatent } from "./factorisation";
+import { outputAwareLatent, queryMetric } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
-import { startingMaps } from "./score-maps";
+import { featureMoments, startingMaps } from "./score-maps";
 import { splitHeads, splitQueries } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
@@ -59,6 +59,8 @@ export interface InitialWeights {
   readonly weights: LatentWeights;
   /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, features]`, see `startingMaps`. */
   readonly queryMaps: readonly Matrix[];
+  /** See `featureMoments`. */
+  readonly featureMoments: readonly Matrix[];
   /** Part of the weighted energy that the latent keeps. */
   readonly keptEnergy: number;
 }
@@ -78,7 +80,9 @@ export function outputAwareWeights(
   sizes: OutputAwareSizes,
   steps: OutputAwareSteps = allSteps,
 ): InitialWeights {
-  const energies = queryEnergies(weights, original, inputMoment);
+  const constant = fitsConstant(sizes);
+  const moments = featureMoments(weights.query, original, inputMoment, constant);
+  const energies = queryEnergies(moments, original);
   const rotations = complexRotations(weights, original, inputMoment, energies, steps);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
@@ -86,14 +90,20 @@ export function outputAwareWeights(
     ? highestFrequencies(pairs)
     : selectRotated(rotations, energies, squares, original, pairs, steps);
   const split = splitHeads(weights, original, rotations, kept, phases, steps);
-  const latent = outputAwareLatent(weights, original, split, inputMoment, sizes.kvLoraRank, steps);
+  const unit = splitQueries(unitQueries(original, sizes), original, rotations, kept, phases, steps);
+  const metrics = {
+    nopeKeys: split.nopeKeys,
+    keyMetric: queryMetric(unit.queryNope, moments, original),
+  };
+  const { kvLoraRank } = sizes;
+  const latent = outputAwareLatent(weights, original, metrics, inputMoment, kvLoraRank, steps);
   const frequencies = Float64Array.from(
     split.frequencyIndex,
     (index) => original.frequencies[index],
   );
-  const unit = splitQueries(unitQueries(original, sizes), original, rotations, kept, phases, steps);
   return {
     keptEnergy: latent.keptEnergy,
+    featureMoments: moments,
     queryMaps: startingMaps(original, unit, latent.keyUp),
     weights: {
       config: outputAwareConfig(original, sizes, frequencies, { scoreRefit: false }),

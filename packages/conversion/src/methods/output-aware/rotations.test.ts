@@ -4,13 +4,17 @@ import { randomGroupedWeights, randomInputMoment, smallAttention } from "../../t
 import type { GroupedWeights } from "../../weights";
 import { roRope } from "../ro-rope";
 import { complexRotations, queryEnergies } from "./rotations";
+import { featureMoments } from "./score-maps";
 
 const hidden = 20;
 const moment = randomInputMoment(hidden, 3);
 const { kvHeads, headDim } = smallAttention;
 
+const energiesOf = ({ query }: GroupedWeights) =>
+  queryEnergies(featureMoments(query, smallAttention, moment, false), smallAttention);
+
 function rotationsOf(weights: GroupedWeights, steps?: Parameters<typeof complexRotations>[4]) {
-  const energies = queryEnergies(weights, smallAttention, moment);
+  const energies = energiesOf(weights);
   return complexRotations(weights, smallAttention, moment, energies, steps);
 }
 
@@ -79,7 +83,7 @@ describe("complexRotations", () => {
   });
 
   it("measures query energy per head and frequency", () => {
-    const energies = queryEnergies(weights, smallAttention, moment);
+    const energies = energiesOf(weights);
     const diagonal = diagonalOf(symmetricForm(weights.query, moment));
     expect(energies[1 * 4 + 2]).toBeCloseTo(diagonal[8 + 2] + diagonal[8 + 6], 10);
   });

@@ -1,7 +1,7 @@
 import {
   complexMatrix,
+  diagonalOf,
   hermitianEigh,
-  multiply,
   symmetricForm,
   type ComplexMatrix,
   type Matrix,
@@ -68,24 +68,22 @@ export function complexRotations(
   });
 }
 
-/** `E|q_i,f|^2` of every head and frequency, `[heads, headDim / 2]`. */
+/**
+ * `E|q_i,f|^2` of every head and frequency, `[heads, headDim / 2]`.
+ *
+ * @param moments see `featureMoments`
+ */
 export function queryEnergies(
-  weights: GroupedWeights,
-  { heads, headDim }: GroupedAttentionConfig,
-  inputMoment: Matrix,
+  moments: readonly Matrix[],
+  { headDim }: GroupedAttentionConfig,
 ): Float64Array {
-  const images = multiply(weights.query, inputMoment);
-  const square = (row: number) => {
-    const [start, end] = [row * images.columns, (row + 1) * images.columns];
-    let sum = 0;
-    for (let at = start; at < end; at++) sum += images.data[at] * weights.query.data[at];
-    return sum;
-  };
   const half = headDim / 2;
-  return Float64Array.from({ length: heads * half }, (_, index) => {
-    const real = Math.floor(index / half) * headDim + (index % half);
-    return square(real) + square(real + half);
-  });
+  const energies = new Float64Array(moments.length * half);
+  for (const [i, moment] of moments.entries()) {
+    const diagonal = diagonalOf(moment);
+    for (let f = 0; f < half; f++) energies[i * half + f] = diagonal[f] + diagonal[f + half];
+  }
+  return energies;
 }
 
 /** Summed query energy of the heads of every group at one frequency, floored. */

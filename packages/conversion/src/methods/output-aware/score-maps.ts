@@ -4,6 +4,7 @@ import {
   multiply,
   multiplyTransposedLeft,
   rowSlice,
+  symmetricForm,
   transpose,
   weightedLowRank,
   type Matrix,
@@ -48,20 +49,32 @@ export function featureMap(
   return stackRows(rows, one);
 }
 
+/** `E[f_i f_i^T]` of every head's features, `[features, features]` each. */
+export function featureMoments(
+  query: Matrix,
+  { heads, headDim }: Pick<GroupedAttentionConfig, "heads" | "headDim">,
+  inputMoment: Matrix,
+  constant: boolean,
+): Matrix[] {
+  return Array.from({ length: heads }, (_, i) =>
+    symmetricForm(featureMap(query, i, { headDim, constant }), inputMoment),
+  );
+}
+
 /**
  * Puts query maps `G_i` into a layer's weights. What reaches the latent is cut back to rank `nopeDim`, in the metric of the latent's
  * covariance and of `E[f_i f_i^T]`: `G_i = keyUp_i^T nope_i`.
  *
  * @param config with `keyUpHeads = heads`
  * @param latentCovariance `[kvLoraRank, kvLoraRank]`; a constant part of the keys changes no softmax
- * @param featureMoments per head `E[f_i f_i^T]`, `[features, features]`
+ * @param moments see `featureMoments`
  */
 export function withQueryMaps(
   weights: LatentWeights,
   config: LatentAttentionConfig,
   { query }: Pick<GroupedWeights, "query">,
   maps: readonly Matrix[],
-  { latentCovariance, featureMoments }: MapMetrics,
+  { latentCovariance, moments }: MapMetrics,
 ): LatentWeights {
   const { heads, nopeDim, ropeDim } = config;
   const headDim = query.rows / heads;
@@ -72,7 +85,7 @@ export function withQueryMaps(
     const features = featureMap(query, i, { headDim, constant: map.columns > headDim });
     rope.push(multiply(rowSlice(map, 0, ropeDim), features));
     const { down, up } = weightedLowRank({
-      covariance: featureMoments[i],
+      covariance: moments[i],
       weight: rowSlice(map, ropeDim),
       metric: latentCovariance,
       rank: Math.min(nopeDim, weights.latent.rows),
@@ -92,7 +105,7 @@ export function withQueryMaps(
 /** By what errors of query maps are measured. */
 export interface MapMetrics {
   readonly latentCovariance: Matrix;
-  readonly featureMoments: readonly Matrix[];
+  readonly moments: readonly Matrix[];
 }
 
 /** Covariance of `rows x~` from `E[x~ x~^T]`. */

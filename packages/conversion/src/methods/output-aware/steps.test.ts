@@ -1,5 +1,15 @@
 import { referenceDevice } from "@transmla/kernels";
-import { complexMatrix, matrix, multiply, type Matrix } from "@transmla/low-rank";
+import {
+  add,
+  blockDiagonal,
+  complexMatrix,
+  identity,
+  matrix,
+  multiply,
+  rowSlice,
+  symmetricForm,
+  type Matrix,
+} from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import {
   randomGroupedWeights,
@@ -7,9 +17,10 @@ import {
   randomMatrix,
   smallAttention,
 } from "../../testing";
-import { outputAwareLatent } from "./factorisation";
+import { outputAwareLatent, queryMetric } from "./factorisation";
 import { OutputRefit, tokenWeights } from "./output-refit";
 import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
+import { featureMoments } from "./score-maps";
 import { selectRotated } from "./selection";
 import { splitHeads } from "./split";
 
@@ -28,10 +39,10 @@ function difference(a: Matrix, b: Matrix): number {
 }
 
 describe("selectRotated", () => {
-  const identity = complexMatrix(2, 2, Float64Array.of(1, 0, 0, 1), new Float64Array(4));
+  const unturned = complexMatrix(2, 2, Float64Array.of(1, 0, 0, 1), new Float64Array(4));
   const rotation = (...keyEnergies: number[]): FrequencyRotation => ({
-    forward: identity,
-    inverse: identity,
+    forward: unturned,
+    inverse: unturned,
     keyEnergies: Float64Array.from(keyEnergies),
   });
   const rotations = [rotation(5, 4), rotation(3, 2), rotation(100, 90), rotation(1, 1)];
@@ -66,7 +77,10 @@ describe("selectRotated", () => {
 
 describe("splitHeads", () => {
   const weights = randomGroupedWeights(smallAttention, hidden, 5);
-  const energies = queryEnergies(weights, smallAttention, moment);
+  const energies = queryEnergies(
+    featureMoments(weights.query, smallAttention, moment, false),
+    smallAttention,
+  );
   const rotations = complexRotations(weights, smallAttention, moment, energies);
   const all = rotations.flatMap((_, frequency) =>
     Array.from({ length: kvHeads }, (__, component) => ({ frequency, component })),
@@ -165,9 +179,30 @@ describe("splitHeads", () => {
   });
 });
 
+describe("queryMetric", () => {
+  it("is the second moment of the position-free queries, summed over the heads of a group", () => {
+    const { query } = randomGroupedWeights(smallAttention, hidden, 5);
+    const maps = randomMatrix(heads * headDim, headDim, 6);
+    const metric = queryMetric(
+      maps,
+      featureMoments(query, smallAttention, moment, false),
+      smallAttention,
+    );
+    const expected = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
+    for (let i = 0; i < heads; i++) {
+      const [start, end] = [i * headDim, (i + 1) * headDim];
+      const nope = multiply(rowSlice(maps, start, end), rowSlice(query, start, end));
+      const group = Math.floor((i * kvHeads) / heads);
+      expected[group] = add(expected[group], symmetricForm(nope, moment));
+    }
+    const wanted = blockDiagonal(expected);
+    expect(difference(metric, wanted)).toBeLessThan(1e-10 * largest(wanted));
+  });
+});
+
 describe("outputAwareLatent", () => {
   const keys = matrix(kvHeads * headDim, hidden + 1);
-  const queryNope = randomMatrix(heads * headDim, hidden + 1, 11);
+  const noQueries = identity(kvHeads * headDim);
 
   it("spends nothing on a value mean, however large", () => {
     // Values of rank 3 around a mean of a thousand: without centring the mean would take a direction.
@@ -181,7 +216,7 @@ describe("outputAwareLatent", () => {
       const latent = outputAwareLatent(
         { ...weights, value },
         smallAttention,
-        { nopeKeys: keys, queryNope },
+        { nopeKeys: keys, keyMetric: noQueries },
         moment,
         3,
         { outputAware: true, centring },
@@ -208,7 +243,7 @@ describe("outputAwareLatent", () => {
       const latent = outputAwareLatent(
         weights,
         smallAttention,
-        { nopeKeys: keys, queryNope },
+        { nopeKeys: keys, keyMetric: noQueries },
         moment,
         4,
         { outputAware, centring: true },
