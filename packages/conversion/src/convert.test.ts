@@ -1,5 +1,5 @@
 import { referenceDevice } from "@transmla/kernels";
-import { openModel } from "@transmla/models";
+import { cacheNumbersPerToken, openModel, type ModelFiles } from "@transmla/models";
 import { memoryFolder } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "./convert";
@@ -223,6 +223,35 @@ describe("output-aware method", () => {
     });
   });
 
+  it("gives every layer the cache it needs, and no more in all", async () => {
+    // Nothing is asked of keys, and the values of the last layer are all the same.
+    const source = await changedLlama((name, values, columns) => {
+      if (/k_proj/.test(name)) values.fill(0);
+      if (!/layers\.1\..*v_proj/.test(name)) return;
+      for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
+    });
+    const half = { method: "output-aware", keep: 0.5 } as const;
+    const numbersOf = async (sizesByLoss: boolean) => {
+      const { report, latent } = await converted(source, { ...half, steps: { sizesByLoss } });
+      expect(report.keptFraction).toBe(0.5);
+      const numbers = report.layers.map(({ kvLoraRank, ropeDim }) => kvLoraRank + ropeDim);
+      expect(cachedNumbers(latent)).toEqual(numbers);
+      return numbers;
+    };
+    expect(await numbersOf(false)).toEqual([16, 16]);
+    // Three fifths of the mean are the least that is tried.
+    expect(await numbersOf(true)).toEqual([22, 10]);
+  });
+
+  it("gives layers no sizes of their own where the layout or the caller says one for all", async () => {
+    const files = await openModel(golden("llama"));
+    const settled = (options: object) =>
+      planConversion(files, { method: "output-aware", ...options }).sizes.layersDiffer ?? false;
+    expect(settled({ keep: 0.5 })).toBe(true);
+    expect(settled({ keep: 0.5, ropeDim: 4 })).toBe(false);
+    expect(settled({ keep: 0.5, format: "deepseek" })).toBe(false);
+  });
+
   it.each([
     [{ keep: 0.5, freqFold: 2 }],
     [{ keep: 0.5, qLoraRank: 8 }],
@@ -334,3 +363,8 @@ describe("convert", () => {
     expect(await output.list()).toEqual([]);
   });
 });
+
+/** Numbers cached per token by every layer. */
+function cachedNumbers({ config }: ModelFiles): number[] {
+  return config.layers.map(({ attention }) => cacheNumbersPerToken(attention));
+}

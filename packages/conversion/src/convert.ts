@@ -18,7 +18,7 @@ import { formats } from "./formats";
 import type { EncodedTensor } from "./memory-checkpoint";
 import { methods } from "./methods";
 import type { ConversionJob, ConvertedLayer, LayerConverter } from "./methods/method";
-import { withAttention, withRopeDim, type ConversionPlan, type PlannedTensor } from "./plan";
+import { withAttention, withChosenSizes, type ConversionPlan, type PlannedTensor } from "./plan";
 import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
@@ -48,7 +48,7 @@ export interface ConvertOptions {
 export interface ConversionReport {
   readonly method: string;
   readonly format: string;
-  /** As written, the format's own channels included. */
+  /** As written, the format's own channels included; the mean where layers differ. */
   readonly kvLoraRank: number;
   readonly ropeDim: number;
   /** Absent where the method does not fold. */
@@ -67,6 +67,9 @@ export interface ConversionReport {
 /** See `ConvertedLayer`. */
 export interface LayerReport {
   readonly layer: number;
+  /** As written. */
+  readonly kvLoraRank: number;
+  readonly ropeDim: number;
   readonly keptEnergy: number;
   readonly outputError: number;
 }
@@ -142,15 +145,19 @@ function jobOf(
   };
 }
 
-/** The plan once the rotated part is known that depends on the calibration text: as an interrupted attempt chose, or chosen now. */
+/** The plan once the sizes are known that depend on the calibration text: as an interrupted attempt chose, or chosen now. */
 async function settled(
   plan: ConversionPlan,
   job: ConversionJob,
   choices: Partial<LatentSizes> | undefined,
 ): Promise<ConversionPlan> {
-  const { chooseRopeDim } = methods[plan.method];
-  if (!chooseRopeDim) return plan;
-  return withRopeDim(plan, choices?.ropeDim ?? (await chooseRopeDim(job)));
+  const { chooseSizes } = methods[plan.method];
+  if (!chooseSizes) return plan;
+  const { ropeDim, layers } = choices ?? {};
+  return withChosenSizes(
+    plan,
+    ropeDim === undefined ? await chooseSizes(job) : { ropeDim, layers },
+  );
 }
 
 function checkCalibration(plan: ConversionPlan, calibration: readonly Int32Array[]): void {
@@ -236,7 +243,9 @@ async function writeTensors(
         await writer.write(name, bytes);
       }
       configs.push(weights.config);
-      layers.push({ layer: layers.length, keptEnergy, outputError });
+      const { attention } = plan.config.layers[layers.length];
+      const { kvLoraRank, ropeDim } = attention as LatentAttentionConfig;
+      layers.push({ layer: layers.length, kvLoraRank, ropeDim, keptEnergy, outputError });
       report({ phase: "converting", done: layers.length, total, unit: "layers" });
     }
   }

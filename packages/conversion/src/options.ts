@@ -24,10 +24,16 @@ export interface ConversionOptions {
 
 export type OutputDType = "auto" | "bf16" | "f16" | "f32";
 
-/** What a method settles from the options: sizes of the latent attention, the same for every layer, and its own choices. */
-export interface LatentSizes {
+/** What a layer caches per token. */
+export interface LayerSizes {
   readonly kvLoraRank: number;
   readonly ropeDim: number;
+}
+
+/** What a method settles from the options: sizes of the latent attention, and its own choices. */
+export interface LatentSizes extends LayerSizes {
+  /** Sizes of every layer where they differ; as many numbers in all as if every layer had `kvLoraRank + ropeDim`. */
+  readonly layers?: readonly LayerSizes[] | undefined;
   /** For methods that fold. */
   readonly freqFold?: "auto" | number | undefined;
   readonly qLoraRank?: number | undefined;
@@ -37,6 +43,16 @@ export interface LatentSizes {
   readonly steps?: OutputAwareSteps | undefined;
   /** Values of `ropeDim` to choose from on held-out calibration text, the sum with `kvLoraRank` staying; absent when it is settled. */
   readonly ropeDimCandidates?: readonly number[] | undefined;
+  /** Whether held-out calibration text may still give layers sizes of their own. */
+  readonly layersDiffer?: boolean | undefined;
+}
+
+/** What the calibration text settles about sizes. */
+export type ChosenSizes = Pick<LatentSizes, "ropeDim" | "layers">;
+
+/** A layer's sizes. */
+export function sizesOfLayer({ layers, ...sizes }: LatentSizes, layer: number): LatentSizes {
+  return { ...sizes, ...layers?.[layer] };
 }
 
 /** What an output format asks of a method. */

@@ -12,7 +12,14 @@ import { ConversionError } from "./errors";
 import { formats, type FormatName } from "./formats";
 import type { OutputFormat } from "./formats/format";
 import { methods, type MethodName } from "./methods";
-import type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
+import {
+  sizesOfLayer,
+  type ChosenSizes,
+  type ConversionOptions,
+  type FormatNeeds,
+  type LatentSizes,
+  type OutputDType,
+} from "./options";
 import { invalid } from "./sizes";
 
 /** A tensor of the output and where it comes from: copied, or made by the conversion. */
@@ -56,12 +63,19 @@ export function planConversion(files: ModelFiles, options: ConversionOptions): C
   return planWith(files, options, method.sizes(originals[0], options, needs), originals);
 }
 
-/** The plan with a rotated part that was chosen on the calibration text; the cache is as large as before. */
-export function withRopeDim(plan: ConversionPlan, ropeDim: number): ConversionPlan {
+/** The plan with sizes that were chosen on the calibration text; the cache is as large as before. */
+export function withChosenSizes(
+  plan: ConversionPlan,
+  { ropeDim, layers }: ChosenSizes,
+): ConversionPlan {
   const { files, options, sizes } = plan;
   const originals = files.config.layers.map(({ attention }) => convertible(attention));
   const kvLoraRank = sizes.kvLoraRank + sizes.ropeDim - ropeDim;
-  const settled = { ...sizes, ropeDim, kvLoraRank, ropeDimCandidates: undefined };
+  const settled = {
+    ...sizes,
+    ...{ ropeDim, kvLoraRank, layers },
+    ...{ ropeDimCandidates: undefined, layersDiffer: undefined },
+  };
   return planWith(files, options, settled, originals);
 }
 
@@ -76,7 +90,7 @@ function planWith(
   const format: OutputFormat = formats[formatName];
   const methodSizes = withoutChannels(sizes, format.needs);
   const made = withAttention(files.config, (layer) =>
-    method.layerConfig(originals[layer], methodSizes),
+    method.layerConfig(originals[layer], sizesOfLayer(methodSizes, layer)),
   );
   format.check({ original: files.configJson, config: made });
   const config = withAttention(made, (layer) =>

@@ -25,16 +25,19 @@ export function printReport(
 ): void {
   const { dim } = terminal.colour;
   const { freqFold, layers, calibrationTokens } = report;
+  const differ = layers.some((layer) => layer.kvLoraRank !== layers[0]!.kvLoraRank);
   const fold = freqFold === undefined ? "" : `, FreqFold ${freqFold}`;
   const method = `${report.method}${fold}`;
-  terminal.print(...summary(terminal, job, { ...report, method }), "");
+  terminal.print(...summary(terminal, job, { ...report, method }, differ), "");
   if (calibrationTokens > 0) {
-    const rows = layers.map(({ layer, keptEnergy, outputError }) => [
+    const rows = layers.map(({ layer, kvLoraRank, ropeDim, keptEnergy, outputError }) => [
       String(layer),
+      String(kvLoraRank),
+      String(ropeDim),
       percent(keptEnergy, 2),
       percent(outputError, 2),
     ]);
-    const columns = ["layer", "energy kept", "output error"].map(
+    const columns = ["layer", "latent", "rotated", "energy kept", "output error"].map(
       (heading) => ({ heading, align: "right" }) as const,
     );
     terminal.print(...table(columns, rows, dim), "");
@@ -53,9 +56,11 @@ function summary(
   { colour }: Terminal,
   { model, plan, out }: ConversionJob,
   { method, calibrationTokens, kvLoraRank, ropeDim }: Described,
+  differ: boolean,
 ): string[] {
   const { cacheBefore, cacheAfter } = plan;
   const kept = percent(cacheAfter / cacheBefore);
+  const inTheMean = differ ? " in the mean" : "";
   const calibration = calibrationTokens > 0 ? `${count(calibrationTokens)} tokens` : "none needed";
   return [
     colour.bold(`${model.name} → ${out}`),
@@ -63,7 +68,7 @@ function summary(
       [
         ["method", method],
         ["format", plan.format],
-        ["latent", `${kvLoraRank} and ${ropeDim} rotated, per token and layer`],
+        ["latent", `${kvLoraRank} and ${ropeDim} rotated, per token and layer${inTheMean}`],
         ["KV cache", `${count(cacheBefore)} → ${count(cacheAfter)} numbers per token (${kept})`],
         ["calibration", calibration],
       ],
@@ -79,8 +84,13 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
   const fold = sizes.freqFold === "auto" ? ", FreqFold chosen on the text" : "";
   const split = sizes.ropeDimCandidates ? ", rotated part chosen on the text" : "";
-  const method = `${plan.method}${fold}${split}`;
-  terminal.print(...summary(terminal, job, { ...sizes, method, calibrationTokens }), "");
+  const { layersDiffer = false } = sizes;
+  const perLayer = layersDiffer ? ", sizes of layers too" : "";
+  const method = `${plan.method}${fold}${split}${perLayer}`;
+  terminal.print(
+    ...summary(terminal, job, { ...sizes, method, calibrationTokens }, layersDiffer),
+    "",
+  );
   const columns = (["left", "left", "left", "right", "left"] as const).map((align, index) => ({
     heading: ["tensor", "shape", "type", "×", ""][index]!,
     align,

@@ -48,6 +48,8 @@ describe("convert", () => {
       peakRssBytes: expect.any(Number),
       layers: Array.from({ length: 6 }, (_, layer) => ({
         layer,
+        kvLoraRank: 96,
+        ropeDim: 32,
         keptEnergy: expect.any(Number),
         outputError: expect.any(Number),
       })),
@@ -173,7 +175,7 @@ describe("convert", () => {
       ...quick,
     ]);
     expect(stdout).toContain("1,536 → 768 numbers per token (50.0 %)");
-    expect(stdout).toMatch(/^layer {2}energy kept {2}output error\n {4}0 /m);
+    expect(stdout).toMatch(/^layer {2}latent {2}rotated {2}energy kept {2}output error\n {4}0 /m);
     expect(stdout).toMatch(/Wrote .*out \(6\.3 MB\) in /);
     expect(stderr).toContain(`transmla compare sample ${out}`);
   });

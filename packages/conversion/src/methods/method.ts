@@ -1,7 +1,7 @@
 import type { Device } from "@transmla/kernels";
 import type { GroupedAttentionConfig, LatentAttentionConfig, ModelFiles } from "@transmla/models";
 import type { EncodedTensor } from "../memory-checkpoint";
-import type { ConversionOptions, FormatNeeds, LatentSizes } from "../options";
+import type { ChosenSizes, ConversionOptions, FormatNeeds, LatentSizes } from "../options";
 import type { ConversionProgress } from "../progress";
 import type { LatentWeights } from "../weights";
 
@@ -14,8 +14,8 @@ export interface ConversionMethod {
     options: ConversionOptions,
     needs: FormatNeeds,
   ): LatentSizes;
-  /** Chooses `ropeDim` among the candidates in the sizes. Absent where a method leaves nothing to the calibration text. */
-  chooseRopeDim?(job: ConversionJob): Promise<number>;
+  /** Settles what the sizes leave open. Absent where a method leaves nothing to the calibration text. */
+  chooseSizes?(job: ConversionJob): Promise<ChosenSizes>;
   /** The converted attention of a layer, as far as it is known before calibration. */
   layerConfig(original: GroupedAttentionConfig, sizes: LatentSizes): LatentAttentionConfig;
   /** Prepares to convert the layers, in order. */

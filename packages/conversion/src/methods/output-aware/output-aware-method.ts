@@ -1,9 +1,9 @@
 import { loadDecoderLayer, WeightLoader } from "@transmla/models";
-import type { LatentSizes } from "../../options";
+import { sizesOfLayer, type LatentSizes } from "../../options";
 import { compressedSizes, invalid } from "../../sizes";
 import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } from "../method";
 import { ParallelStreams } from "../parallel-streams";
-import { chooseSplit, splitCandidates } from "./choose-split";
+import { chooseSizes, splitCandidates } from "./choose-sizes";
 import { LayerFit } from "./layer-fit";
 import { outputAwareConfig } from "./output-aware";
 import { withDefaults } from "./steps";
@@ -26,12 +26,18 @@ export const outputAwareMethod: ConversionMethod = {
     const ropeDims = Array.from({ length: pairs }, (_, i) => 2 * (i + 1));
     const sizes = compressedSizes(original, options, ropeDims);
     const chosen = { ...sizes, standardLadder, steps: withDefaults(options.steps) };
-    if (options.ropeDim !== undefined || !chosen.steps.splitByLoss) return chosen;
+    if (options.ropeDim !== undefined) return chosen;
+    const { splitByLoss, sizesByLoss } = chosen.steps;
     const budget = sizes.kvLoraRank + sizes.ropeDim;
-    return { ...chosen, ropeDimCandidates: splitCandidates(budget, ropeDims.at(-1)!) };
+    const candidates = splitCandidates(budget, ropeDims.at(-1)!);
+    return {
+      ...chosen,
+      ropeDimCandidates: splitByLoss ? candidates : undefined,
+      layersDiffer: sizesByLoss && !standardLadder,
+    };
   },
 
-  chooseRopeDim: chooseSplit,
+  chooseSizes,
 
   /** Which frequencies are kept is known after calibration; until then the highest stand for them. */
   layerConfig(original, sizes) {
@@ -62,7 +68,8 @@ class OutputAwareConverter implements LayerConverter {
   }
 
   get choices(): Partial<LatentSizes> {
-    return { ropeDim: this.job.sizes.ropeDim };
+    const { ropeDim, layers } = this.job.sizes;
+    return { ropeDim, layers };
   }
 
   resume(layer: number, converted: ConvertedLayer): Promise<void> {
@@ -76,7 +83,7 @@ class OutputAwareConverter implements LayerConverter {
     try {
       const decoder = await loadDecoderLayer(loader, files.config, layer);
       const fit = await LayerFit.measure(job, streams, { layer, decoder, steps });
-      const { weights, keptEnergy, mixed } = await fit.fit(sizes);
+      const { weights, keptEnergy, mixed } = await fit.fit(sizesOfLayer(sizes, layer));
       const converted = { config: weights.config, tensors: encode(layer, weights), mixed };
       const outputError = await streams.advanceConverted(layer, decoder, converted, fit.did);
       return { weights, keptEnergy, outputError };

@@ -17,12 +17,19 @@ export function highestFrequencies(pairs: number): KeyComponent[] {
 }
 
 /**
- * The components that keep their rotation: those whose logits suffer most without it. Component `c` of frequency `f` loses
+ * How far the loss of a component's rotation counts. The expected phase is measured at the calibration's length: at longer contexts more
+ * is lost of low frequencies, and what is constant in it the score refit repairs. The full loss (1) then keeps too many high
+ * frequencies, and energy alone (0) low ones that hardly turn (docs/decisions/0012).
+ */
+const LOSS_POWER = 1 / 4;
+
+/**
+ * The components that keep their rotation: those whose logits suffer most without it. When the rotation of component `c` of frequency
+ * `f` is replaced by the expected phase, the logits lose the part `1 - |gamma_i,f|^2` of its energy, which counts by `LOSS_POWER`:
  *
- *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)
+ *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)^(1/4)
  *
- * when its rotation is replaced by the expected phase. Several of one frequency may be kept, or none. Energy alone would keep low
- * frequencies, which hardly turn.
+ * Several components of one frequency may be kept, or none.
  *
  * @param energies `E|q_i,f|^2`, `[heads, headDim / 2]`
  * @param phases `|gamma_i,f|^2`, `[heads, headDim / 2]`
@@ -45,7 +52,8 @@ export function selectRotated(
         const at = component * kvHeads + Math.floor((i * kvHeads) / heads);
         const gain = inverse.re[at] ** 2 + inverse.im[at] ** 2;
         const index = i * half + frequency;
-        queries += gain * energies[index] * Math.max(0, 1 - phases[index]);
+        const lost = Math.max(0, 1 - phases[index]);
+        queries += gain * energies[index] * lost ** LOSS_POWER;
       }
       const score = steps.selection ? keyEnergy * queries : keyEnergy;
       return { frequency, component, score };

@@ -49,9 +49,9 @@ describe("selectRotated", () => {
   const energies = new Float64Array(heads * half).fill(1);
 
   it("prefers what turns to what is merely strong", () => {
-    // Frequency 2 has nearly all the energy but hardly turns under attention: |gamma|^2 = 0.999.
+    // Frequency 2 has nearly all the energy but next to nothing of it turns under attention.
     const phases = new Float64Array(heads * half).fill(0.1);
-    for (let i = 0; i < heads; i++) phases[i * half + 2] = 0.999;
+    for (let i = 0; i < heads; i++) phases[i * half + 2] = 1 - 1e-9;
     const select = (selection: boolean) =>
       selectRotated(rotations, energies, phases, smallAttention, 3, { selection });
     expect(select(true)).toEqual([

@@ -24,6 +24,8 @@ const steps = {
   normAware: true,
   /** How much of the cache is rotated, chosen by the error on held-out text; half. */
   splitByLoss: true,
+  /** Every layer as large as its errors on held-out text ask for; all alike. */
+  sizesByLoss: true,
 };
 
 /** Which steps of method `output-aware` are taken. All are, unless one's share is to be measured. */
