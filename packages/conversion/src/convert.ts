@@ -15,6 +15,7 @@ import {
 } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
 import { formats } from "./formats";
+import type { MeasuredInput, OutputFormat } from "./formats/format";
 import type { EncodedTensor } from "./memory-checkpoint";
 import { methods } from "./methods";
 import type { ConversionJob, ConvertedLayer, LayerConverter } from "./methods/method";
@@ -138,6 +139,7 @@ function jobOf(
     device: options.device,
     sizes: { ...plan.methodSizes, ...choices },
     calibration: options.calibration ?? [],
+    written: (layer, weights, measured) => layerAsWritten(plan, layer, weights, measured),
     encode: (layer, weights) =>
       encoded(plan, layer, latentTensors(weights, attentionPrefix(layer))),
     onProgress: options.onProgress ?? (() => {}),
@@ -239,7 +241,9 @@ async function writeTensors(
       const { converted, resumed } = await nextLayer(source, layers.length, resuming);
       resuming &&= resumed;
       const { weights, keptEnergy, outputError } = converted;
-      for (const { name, bytes } of await layerAsWritten(plan, layers.length, weights)) {
+      const { layerTensors }: OutputFormat = formats[plan.format];
+      const tensors = layerTensors(weights, attentionPrefix(layers.length));
+      for (const { name, bytes } of encoded(plan, layers.length, tensors)) {
         await writer.write(name, bytes);
       }
       configs.push(weights.config);
@@ -272,16 +276,16 @@ async function copyTensor(
   }
 }
 
-/** A layer's attention in the bytes and the layout of the output. */
+/** A layer's attention as the output format has it. */
 async function layerAsWritten(
-  plan: ConversionPlan,
+  { format, files }: ConversionPlan,
   layer: number,
   weights: LatentWeights,
-): Promise<EncodedTensor[]> {
+  measured: MeasuredInput | undefined,
+): Promise<LatentWeights> {
   const norm = `${layerPrefix(layer)}input_layernorm.weight`;
-  const gains = await plan.files.checkpoint.read(norm, { as: "f32" });
-  const tensors = formats[plan.format].layerTensors(weights, gains, attentionPrefix(layer));
-  return encoded(plan, layer, tensors);
+  const gains = await files.checkpoint.read(norm, { as: "f32" });
+  return formats[format].layerWeights(weights, { gains, measured });
 }
 
 function encoded(

@@ -1,5 +1,4 @@
 import {
-  LATENT_NORM_EPSILON,
   parseConfig,
   type AttentionConfig,
   type LatentAttentionConfig,
@@ -7,51 +6,42 @@ import {
 } from "@transmla/models";
 import { JsonNumber, type JsonObject, type JsonValue } from "@transmla/tensor-io";
 import { ConversionError } from "../errors";
-import type { FormatModel } from "./format";
+import type { FormatModel, OutputFormat } from "./format";
 
-/** The stock attention that carries a converted layer: a constant channel in the latent, biases, all heads' up-projections. */
-export function stockLayer(
-  config: LatentAttentionConfig,
-  hiddenSize: number,
-): LatentAttentionConfig {
-  const { heads, nopeDim, ropeDim, queryBias, qLoraRank } = config;
-  const lowRankQuery = queryBias || qLoraRank !== undefined;
-  return {
-    ...config,
-    scale: 1 / Math.sqrt(nopeDim + ropeDim),
-    window: undefined,
-    kvLoraRank: config.kvLoraRank + 1,
-    keyUpHeads: heads,
-    valueUpHeads: heads,
-    latentNormEpsilon: LATENT_NORM_EPSILON,
-    latentBias: true,
-    outputBias: true,
-    queryBias: false,
-    qLoraRank: lowRankQuery ? (qLoraRank ?? hiddenSize) + 1 : undefined,
-    queryNormEpsilon: lowRankQuery ? LATENT_NORM_EPSILON : undefined,
-    queryDownBias: lowRankQuery,
-  };
-}
-
-/** Refuses what `DeepseekV3ForCausalLM` has no place for. @throws ConversionError `UnsupportedFormat` */
-export function checkDeepseek(model: FormatModel): void {
-  const { config } = model;
+/**
+ * Refuses what `DeepseekV3ForCausalLM` has no place for.
+ *
+ * @param layerConfig a layer as it is written
+ * @throws ConversionError `UnsupportedFormat`
+ */
+export function checkDeepseek(
+  { original, config }: FormatModel,
+  layerConfig: OutputFormat["layerConfig"],
+): void {
   const { maxPositions, layers } = config;
   for (const { attention, feedForward } of layers) {
-    if (feedForward.kind === "experts") throw refused("Mixtral's experts");
-    if (feedForward.bias) throw refused("biases of the feed-forward");
+    if (feedForward.kind === "experts") throw noStockClass("Mixtral's experts");
+    if (feedForward.bias) throw noStockClass("biases of the feed-forward");
     if (attention.window !== undefined && attention.window < maxPositions) {
-      throw refused(`a sliding window of ${attention.window} tokens`);
+      throw noStockClass(`a sliding window of ${attention.window} tokens`);
     }
   }
-  ropeBase(model);
+  const written = config.layers.map(({ attention, ...rest }) => ({
+    ...rest,
+    attention: layerConfig(attention as LatentAttentionConfig, config.hiddenSize),
+  }));
+  ropeBase({ original, config: { ...config, layers: written } });
 }
 
-function refused(part: string): ConversionError {
+const noStockClass = (part: string): ConversionError =>
+  refused("deepseek", `${part}: no stock class computes it`, "the native format");
+
+/** @param instead what to use */
+export function refused(format: string, part: string, instead: string): ConversionError {
   return new ConversionError(
     "UnsupportedFormat",
-    `The deepseek format cannot carry ${part}: no stock class computes it. Use the native format.`,
-    { part },
+    `The ${format} format cannot carry ${part}. Use ${instead}.`,
+    { format, part },
   );
 }
 
@@ -71,7 +61,11 @@ function ropeBase({ original, config }: FormatModel): number {
     return sameScale && layers.every(({ attention }) => agree(attention, stock));
   });
   if (found !== undefined) return found;
-  throw refused("this rotary scaling: it gives no ladder of one rope_theta in all layers");
+  throw refused(
+    "deepseek",
+    "this rotary scaling: it gives no ladder of one rope_theta in all layers",
+    "the native format",
+  );
 }
 
 function agree({ frequencies: a }: AttentionConfig, { frequencies: b }: AttentionConfig): boolean {
@@ -90,8 +84,7 @@ export function deepseekConfig(
 const sameFields = ["bos_token_id", "eos_token_id", "pad_token_id", "initializer_range"];
 
 function deepseekFields({ original, config }: FormatModel, ropeTheta: number): JsonObject {
-  const attention = config.layers[0].attention as LatentAttentionConfig;
-  const stock = stockLayer(attention, config.hiddenSize);
+  const stock = config.layers[0].attention as LatentAttentionConfig;
   const kept = sameFields.map((name): [string, JsonValue] => [name, original.get(name) ?? null]);
   return new Map<string, JsonValue>([
     ["architectures", ["DeepseekV3ForCausalLM"]],
@@ -106,7 +99,7 @@ function deepseekFields({ original, config }: FormatModel, ropeTheta: number): J
     ["rms_norm_eps", number(config.normEpsilon)],
     ["tie_word_embeddings", config.tiedEmbeddings],
     ["hidden_act", original.get("hidden_act") ?? "silu"],
-    ["attention_bias", true],
+    ["attention_bias", stock.latentBias],
     ["attention_dropout", real(0)],
     ["kv_lora_rank", number(stock.kvLoraRank)],
     ["q_lora_rank", stock.qLoraRank === undefined ? null : number(stock.qLoraRank)],

@@ -102,9 +102,10 @@ function tokens(count: number, seed: number): Int32Array {
   });
 }
 
-const calibration = [1, 2, 3, 4].map((seed) => tokens(32, seed));
+const sequences = (count: number) =>
+  Array.from({ length: count }, (_, index) => tokens(32, index + 1));
 
-async function converted(family: string, options: ConversionOptions) {
+async function converted(family: string, options: ConversionOptions, calibration = sequences(4)) {
   const plan = planConversion(await openModel(golden(family)), options);
   const output = memoryFolder(new Map());
   const report = await convert(plan, { device: referenceDevice(), calibration, output });
@@ -158,6 +159,57 @@ describe("deepseek format", () => {
       for (const { outputError } of report.layers) expect(outputError).toBeLessThan(0.3);
     },
   );
+
+  describe("bias-free", () => {
+    it.each([
+      ["llama", "output-aware", {}],
+      ["llama-tied", "transmla", {}],
+      ["llama-llama3-rope", "output-aware", {}],
+      ["mistral", "transmla", { qLoraRank: 24 }],
+    ] as const)(
+      "%s with %s: nearly the logits of the format with biases",
+      async (family, method, more) => {
+        const fold = method === "transmla" ? ({ freqFold: 4 } as const) : {};
+        const sizes = {
+          method,
+          ropeDim: 4,
+          kvLoraRank: 24,
+          dtype: "f32",
+          ...fold,
+          ...more,
+        } as const;
+        const biased = await converted(family, { ...sizes, format: "deepseek" }, sequences(64));
+        const free = await converted(
+          family,
+          { ...sizes, format: "deepseek-bias-free" },
+          sequences(64),
+        );
+        expect(free.files.configJson.get("attention_bias")).toBe(false);
+        expect(
+          [...free.files.checkpoint.tensors.keys()].filter((name) => name.endsWith("bias")),
+        ).toEqual([]);
+        expect(free.report.cacheAfter).toBe(biased.report.cacheAfter);
+        const expected = await logitsOf(biased.files);
+        const actual = await logitsOf(free.files);
+        const difference = actual.map((value, i) => value - expected[i]);
+        expect(Math.hypot(...difference) / Math.hypot(...expected)).toBeLessThan(0.15);
+      },
+    );
+
+    it.each(["qwen2", "mimo"])(
+      "refuses the biases of %s and names the alternative",
+      async (family) => {
+        const files = await openModel(golden(family));
+        const options = { method: "transmla", format: "deepseek-bias-free", keep: 0.5 } as const;
+        expect(() => planConversion(files, options)).toThrow(
+          expect.objectContaining({
+            code: "UnsupportedFormat",
+            message: expect.stringMatching(/biases of queries and keys.*the deepseek format/),
+          }),
+        );
+      },
+    );
+  });
 
   // Made by tools/deepseek: a folder we wrote, and what stock Hugging Face transformers computes with it.
   describe("against stock DeepseekV3ForCausalLM", () => {

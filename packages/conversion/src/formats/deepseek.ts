@@ -1,38 +1,45 @@
-import { columnSlice, identity, matrix, rowSlice, type Matrix } from "@transmla/low-rank";
-import {
-  attentionTensors,
-  deepseekTensors,
-  LATENT_NORM_EPSILON,
-  modelTensors,
-  type LatentAttentionConfig,
-} from "@transmla/models";
-import { latentTensors, type LatentWeights, type NamedTensor } from "../weights";
-import { checkDeepseek, deepseekConfig, stockLayer } from "./deepseek-config";
-import type { OutputFormat } from "./format";
+import { columnSlice, identity, type Matrix } from "@transmla/low-rank";
+import { LATENT_NORM_EPSILON, type LatentAttentionConfig } from "@transmla/models";
+import type { LatentWeights } from "../weights";
+import { deepseekLayout } from "./deepseek-layout";
+import { perHead, scaled, withColumn } from "./matrices";
 import { neutralNorm } from "./neutral-norm";
 
 /**
- * The layout of `DeepseekV3ForCausalLM`, which stock Hugging Face transformers loads without custom code
- * (docs/formats/deepseek.md). What the stock attention does otherwise is undone by the weights: its norms by a constant channel, its softmax
- * scale by the queries, the missing query bias by a low-rank query of full rank.
+ * The DeepSeek layout with attention biases, as stock Hugging Face transformers has them: what the stock attention does otherwise is undone by the
+ * weights, to rounding. Its norms by a constant channel, its softmax scale by the queries, the missing query bias by a low-rank query of full
+ * rank.
  */
-export const deepseekFormat: OutputFormat = {
-  needs: { standardLadder: true, latentChannels: 1 },
-  check: checkDeepseek,
+export const deepseekFormat = deepseekLayout({
   layerConfig: stockLayer,
-  tensors(config) {
-    const attention = config.layers[0].attention as LatentAttentionConfig;
-    return deepseekTensors(modelTensors(config), attention, true);
-  },
-  layerTensors(weights, gains, prefix) {
-    const stock = stockWeights(weights, gains);
-    const hidden = stock.output.rows;
-    return fused(latentTensors(stock, prefix), stock.config, hidden, prefix);
-  },
-  config: deepseekConfig,
-};
+  layerWeights: async (weights, { gains }) => stockWeights(weights, gains),
+});
 
-/** The weights with which the stock attention computes what `weights` do. */
+/** The stock attention that carries a converted layer: a constant channel in the latent, biases, all heads' up-projections. */
+export function stockLayer(
+  config: LatentAttentionConfig,
+  hiddenSize: number,
+): LatentAttentionConfig {
+  const { heads, nopeDim, ropeDim, queryBias, qLoraRank } = config;
+  const lowRankQuery = queryBias || qLoraRank !== undefined;
+  return {
+    ...config,
+    scale: 1 / Math.sqrt(nopeDim + ropeDim),
+    window: undefined,
+    kvLoraRank: config.kvLoraRank + 1,
+    keyUpHeads: heads,
+    valueUpHeads: heads,
+    latentNormEpsilon: LATENT_NORM_EPSILON,
+    latentBias: true,
+    outputBias: true,
+    queryBias: false,
+    qLoraRank: lowRankQuery ? (qLoraRank ?? hiddenSize) + 1 : undefined,
+    queryNormEpsilon: lowRankQuery ? LATENT_NORM_EPSILON : undefined,
+    queryDownBias: lowRankQuery,
+  };
+}
+
+/** The weights with which the stock attention computes what `weights` do. @param gains weights of the norm before it, `[hidden]` */
 export function stockWeights(weights: LatentWeights, gains: ArrayLike<number>): LatentWeights {
   const { config } = weights;
   const written = stockLayer(config, gains.length);
@@ -80,55 +87,4 @@ function stockQueries(
     queryNope: up(queryNope!),
     queryRope: up(queryRope!),
   };
-}
-
-/** Blocks that groups of heads share, repeated for every head. */
-function perHead(blocks: Matrix, count: number, heads: number): Matrix {
-  const size = blocks.rows / count;
-  const result = matrix(heads * size, blocks.columns);
-  for (let i = 0; i < heads; i++) {
-    const at = Math.floor((i * count) / heads) * size;
-    result.data.set(rowSlice(blocks, at, at + size).data, i * size * blocks.columns);
-  }
-  return result;
-}
-
-const scaled = (m: Matrix, factor: number): Matrix =>
-  matrix(
-    m.rows,
-    m.columns,
-    m.data.map((value) => factor * value),
-  );
-
-/** A matrix with one more column, of zeros unless given. */
-function withColumn({ rows, columns, data }: Matrix, column?: Float64Array): Matrix {
-  const result = matrix(rows, columns + 1);
-  for (let row = 0; row < rows; row++) {
-    result.data.set(data.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
-    if (column) result.data[row * (columns + 1) + columns] = column[row];
-  }
-  return result;
-}
-
-/** Our tensors of a layer's attention laid together as the DeepSeek layout stores them. */
-function fused(
-  ours: readonly NamedTensor[],
-  config: LatentAttentionConfig,
-  hidden: number,
-  prefix: string,
-): NamedTensor[] {
-  const byName = new Map(ours.map((tensor) => [tensor.name, tensor]));
-  const specs = attentionTensors(config, hidden, prefix);
-  return deepseekTensors(specs, config, true).map(({ name, shape, parts }) => {
-    if (!parts) return byName.get(name)!;
-    const width = shape[1] ?? 1;
-    const values = new Float64Array(shape[0] * width);
-    for (const part of parts) {
-      const source = byName.get(part.name)!.values;
-      for (const [row, target] of part.rows.entries()) {
-        values.set(source.subarray(row * width, (row + 1) * width), target * width);
-      }
-    }
-    return { name, shape, values };
-  });
 }

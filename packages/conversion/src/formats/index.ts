@@ -1,4 +1,5 @@
 import { deepseekFormat } from "./deepseek";
+import { deepseekBiasFreeFormat } from "./deepseek-bias-free";
 import type { OutputFormat } from "./format";
 import { nativeFormat } from "./native";
 
@@ -6,6 +7,7 @@ import { nativeFormat } from "./native";
 export const formats = {
   native: nativeFormat,
   deepseek: deepseekFormat,
+  "deepseek-bias-free": deepseekBiasFreeFormat,
 } as const satisfies Readonly<Record<string, OutputFormat>>;
 
 export type FormatName = keyof typeof formats;

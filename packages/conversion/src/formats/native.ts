@@ -14,7 +14,8 @@ export const nativeFormat: OutputFormat = {
   check: () => {},
   layerConfig: (config) => config,
   tensors: modelTensors,
-  layerTensors: (weights, _gains, prefix) => latentTensors(weights, prefix),
+  layerWeights: async (weights) => weights,
+  layerTensors: latentTensors,
   config({ original, config: { layers } }, details) {
     const attention = layers.map((layer) => layer.attention as LatentAttentionConfig);
     return nativeConfig(original, attention, details);

@@ -25,12 +25,13 @@ export const exactMethod: ConversionMethod = {
 
   layerConfig: (original) => exactConfig(original),
 
-  async start({ files }) {
+  async start({ files, written }) {
     return {
       async convert(layer) {
         const original = files.config.layers[layer].attention as GroupedAttentionConfig;
         const grouped = await readGroupedWeights(files.checkpoint, original, layer);
-        return { weights: exactLatent(grouped, original), keptEnergy: 1, outputError: 0 };
+        const weights = await written(layer, exactLatent(grouped, original));
+        return { weights, keptEnergy: 1, outputError: 0 };
       },
     };
   },

@@ -1,5 +1,6 @@
 import type { Device } from "@transmla/kernels";
 import type { GroupedAttentionConfig, LatentAttentionConfig, ModelFiles } from "@transmla/models";
+import type { MeasuredInput } from "../formats/format";
 import type { EncodedTensor } from "../memory-checkpoint";
 import type { ChosenSizes, ConversionOptions, FormatNeeds, LatentSizes } from "../options";
 import type { ConversionProgress } from "../progress";
@@ -29,6 +30,12 @@ export interface ConversionJob {
   readonly sizes: LatentSizes;
   /** Calibration sequences of token ids; empty for methods that need none. */
   readonly calibration: readonly Int32Array[];
+  /** The layer's weights as the output format has them: what is compared, refitted and handed on from here. */
+  readonly written: (
+    layer: number,
+    weights: LatentWeights,
+    input?: MeasuredInput,
+  ) => Promise<LatentWeights>;
   /** The layer's weights under native names in the storage of the output, to run the layer from. */
   readonly encode: (layer: number, weights: LatentWeights) => EncodedTensor[];
   readonly onProgress: (progress: ConversionProgress) => void;
@@ -49,6 +56,7 @@ export interface LayerConverter {
 }
 
 export interface ConvertedLayer {
+  /** As they are written. */
   readonly weights: LatentWeights;
   /** Part of the second moment of position-free keys and values that the latent keeps. */
   readonly keptEnergy: number;

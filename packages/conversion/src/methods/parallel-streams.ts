@@ -10,6 +10,7 @@ import {
   type LatentAttentionConfig,
 } from "@transmla/models";
 import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
+import type { MeasuredInput } from "../formats/format";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
 import type { ConversionJob, ConvertedLayer } from "./method";
 import { embedCalibration } from "./stream-ends";
@@ -60,6 +61,12 @@ export class ParallelStreams {
     const moment = await this.runner.inputMoment(stream, decoder);
     if (this.warnings.length === 0) this.warnIfTooFew(moment);
     return moment;
+  }
+
+  /** A layer's attention input as output formats ask for it, `moment` being known. */
+  measuredInput(stream: CalibrationStream, decoder: DecoderLayer, moment: Matrix): MeasuredInput {
+    const samples = (tokens: number) => this.runner.attentionInputs(stream, decoder, tokens);
+    return { moment, samples };
   }
 
   /** Moves the original's stream past a layer and returns what its attention did. */

@@ -81,7 +81,7 @@ class TransmlaConverter implements LayerConverter {
 
   async convert(layer: number): Promise<ConvertedLayer> {
     const { streams } = this;
-    const { files, device, sizes, encode, signal } = this.job;
+    const { files, device, sizes, written, encode, signal } = this.job;
     const loader = new WeightLoader(device, files.checkpoint, signal);
     try {
       const decoder = await loadDecoderLayer(loader, files.config, layer);
@@ -91,13 +91,10 @@ class TransmlaConverter implements LayerConverter {
       const keyMoment = await streams.inputMoment(streams.original, decoder);
       const rotation = transmlaRotation(grouped, original, keyMoment, layerSizes);
       const inputMoment = await streams.inputMoment(streams.converted, decoder);
-      const { weights, keptEnergy } = transmlaLatent(
-        grouped,
-        original,
-        rotation,
-        inputMoment,
-        layerSizes,
-      );
+      const latent = transmlaLatent(grouped, original, rotation, inputMoment, layerSizes);
+      const { keptEnergy } = latent;
+      const input = streams.measuredInput(streams.converted, decoder, inputMoment);
+      const weights = await written(layer, latent.weights, input);
       const tensors = encode(layer, weights);
       const { config } = weights;
       const did = await streams.advanceOriginal(layer, decoder);

@@ -79,19 +79,21 @@ export class LayerFit {
     return this.measured.did;
   }
 
-  /** Fits the layer to given sizes. */
+  /** Fits the layer to given sizes: its weights as they are written. */
   async fit(sizes: OutputAwareSizes): Promise<FittedLayer> {
     const { grouped, original, input, teacher, inputMoment, phases } = this.measured;
-    const { decoder, steps } = this.under;
+    const { layer, decoder, steps } = this.under;
     const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
     const { keptEnergy } = initial;
     const scores = { grouped, original, initial, inputMoment, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : initial.weights;
-    if (!steps.outputRefit) return { weights: fitted, keptEnergy };
-    const { output, mixed } = await this.refitOutput(fitted);
-    return { weights: { ...fitted, output }, keptEnergy, mixed };
+    const stream = this.streams.measuredInput(input, decoder, inputMoment);
+    const written = await this.job.written(layer, fitted, stream);
+    if (!steps.outputRefit) return { weights: written, keptEnergy };
+    const { output, mixed } = await this.refitOutput(written);
+    return { weights: { ...written, output }, keptEnergy, mixed };
   }
 
   /** The output projection that brings the stream of `input` closest to the original's, and what it projects. */
@@ -122,7 +124,7 @@ export class LayerFit {
         },
       ),
     );
-    return { output: refit.solve(weights.output), mixed: all };
+    return { output: refit.solve(weights.output, { bias: config.outputBias }), mixed: all };
   }
 }
 

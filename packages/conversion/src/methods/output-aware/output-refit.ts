@@ -57,8 +57,12 @@ export class OutputRefit {
     await this.products.add(both);
   }
 
-  /** @param output `W0`, `[hidden, inputs + 1]` @returns the new one */
-  solve(output: Matrix): Matrix {
+  /**
+   * @param output `W0`, `[hidden, inputs + 1]`
+   * @param options.bias whether the bias is fitted too (default) or stays
+   * @returns the new one
+   */
+  solve(output: Matrix, { bias = true }: { readonly bias?: boolean } = {}): Matrix {
     const n = this.inputs + 1;
     const { sum } = this.products;
     const second = symmetricMean(columnSlice(sum, 0, n), this.weight);
@@ -71,8 +75,20 @@ export class OutputRefit {
     for (let i = 0; i < n; i++) {
       second.data[i * (n + 1)] += i < this.inputs ? RIDGE * mean + Number.MIN_VALUE : BIAS_RIDGE;
     }
+    if (!bias) pin(second, rightSide);
     return transpose(add(before, solveSymmetric(second, rightSide)));
   }
+}
+
+/** Changes the equations so that the last unknown is zero. */
+function pin(second: Matrix, rightSide: Matrix): void {
+  const n = second.rows;
+  for (let i = 0; i < n; i++) {
+    second.data[i * n + n - 1] = 0;
+    second.data[(n - 1) * n + i] = 0;
+  }
+  second.data[n * n - 1] = 1;
+  rightSide.data.fill(0, (n - 1) * rightSide.columns);
 }
 
 /** One over the mean square of every row of `rows [tokens, hidden]`; 1 for each without `normAware`. */
