@@ -85,6 +85,7 @@ export const convertCommand = defineCommand({
     ["transmla convert sample ./sample-mla --keep 50%", "half of the cache"],
     ["transmla convert ./model ./mla --method exact", "the same cache, the same logits"],
     ["transmla convert ./model ./mla --format deepseek", "for stock Hugging Face transformers"],
+    ["transmla convert ./model ./mla --format deepseek-bias-free", "for transmla export to GGUF"],
     ["transmla convert ./model ./mla --calibration book.txt --dry-run", "what would be done"],
     ["transmla convert sample ./poorer --without complex,centring", "what two steps are worth"],
   ],

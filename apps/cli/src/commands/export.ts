@@ -35,7 +35,7 @@ const flags = {
 
 export const exportCommand = defineCommand({
   name: "export",
-  summary: "write a model in another file format, unconverted",
+  summary: "write a model in another file format",
   arguments: [
     { name: "model", description: "folder, .gguf file, hub id or sample" },
     { name: "out", description: "a name that ends in .gguf, or a folder for safetensors" },
@@ -43,6 +43,7 @@ export const exportCommand = defineCommand({
   flags,
   examples: [
     ["transmla export ./SmolLM2-135M smollm2.gguf --dtype q8_0", "for llama.cpp"],
+    ["transmla export ./mla mla.gguf", "converted with --format deepseek-bias-free, for llama.cpp"],
     ["transmla export smollm2.gguf ./SmolLM2-135M", "a folder for Hugging Face transformers"],
   ],
   action: (context, [name = "", out = ""], values) =>

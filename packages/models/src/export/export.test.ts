@@ -47,7 +47,7 @@ const openBytes = async (bytes: Uint8Array) => openModel(bytesSource(bytes, "mod
 
 describe("to GGUF", () => {
   // Written by the gguf Python package (tools/golden/gguf_models.py).
-  it.each(["llama", "qwen2", "qwen3"])(
+  it.each(["llama", "qwen2", "qwen3", "deepseek-v3-experts"])(
     "%s: the weights of the file that Python wrote",
     async (family) => {
       const exported = await openGguf(
@@ -94,13 +94,24 @@ describe("to GGUF", () => {
     ["mistral-window", "the sliding window"],
     ["mixtral", "the architecture"],
     ["smollm3", "the architecture"],
-    ["deepseek-v3", "the architecture"],
+    ["deepseek-v3-bias", "biases of the attention"],
+    ["deepseek-v2-experts", "the best of a group"],
   ])("%s is refused because of %s", async (family, part) => {
     const files = await openGolden(family);
     expect(() => planGgufExport(files)).toThrow(
       expect.objectContaining({ code: "UnsupportedModel", message: expect.stringContaining(part) }),
     );
     expect(() => planGgufExport(files)).toThrow(ModelsError);
+  });
+
+  it("keeps two query factors apart, and the latent's norm", async () => {
+    const { tensors } = planGgufExport(await openGolden("deepseek-v3-q-lora"));
+    const shapes = new Map(tensors.map(({ spec: { name, shape } }) => [name, shape]));
+    expect(shapes.get("blk.1.attn_q_a.weight")).toEqual([24, 32]);
+    expect(shapes.get("blk.1.attn_q_a_norm.weight")).toEqual([24]);
+    expect(shapes.get("blk.1.attn_q_b.weight")).toEqual([64, 24]);
+    expect(shapes.get("blk.1.attn_kv_a_norm.weight")).toEqual([20]);
+    expect(shapes.has("blk.1.attn_q.weight")).toBe(false);
   });
 
   it("stops where it is told to and leaves no file", async () => {
