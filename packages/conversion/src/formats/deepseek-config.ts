@@ -34,7 +34,7 @@ export function checkDeepseek(
 }
 
 const noStockClass = (part: string): ConversionError =>
-  refused("deepseek", `${part}: no stock class computes it`, "the native format");
+  refused("deepseek", `${part}: its stock class does not compute it`, "the native format");
 
 /** @param instead what to use */
 export function refused(format: string, part: string, instead: string): ConversionError {

@@ -1,8 +1,8 @@
 // The folders in packages/conversion/golden/deepseek: golden models of packages/models converted in the DeepSeek layout.
 // compare.py --golden then adds what stock transformers computes with them. Needs `npm run build`.
 //
-//     node tools/deepseek/golden-folders.mjs
-//     for folder in packages/conversion/golden/deepseek/*/; do .venv/bin/python tools/deepseek/compare.py $folder --golden; done
+//     node tools/golden/deepseek-folders.mjs
+//     for folder in packages/conversion/golden/deepseek/*/; do .venv/bin/python tools/verify/stock-engines/compare.py --golden $folder; done
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { convert, planConversion } from "../../packages/conversion/dist/index.js";
