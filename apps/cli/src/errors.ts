@@ -15,7 +15,7 @@ export const cliErrors = {
   HubAnswer: "The hub answered something that cannot be understood.",
   HubNoModel: "The repository has no model that can be read.",
   HubHashMismatch: "A downloaded file is not the one that was announced.",
-  DiskFull: "There is not enough room for a download.",
+  DiskFull: "The disk has not enough room for a download or an output.",
   Interrupted: "The command was stopped from outside.",
   Unexpected: "Something failed in a way nobody thought of.",
 } as const;

@@ -52,16 +52,18 @@ export class CalibrationRunner {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** Embeds the sequences: the stream before layer 0. `embed` returns `[tokens, hidden]`. */
-  async embed(
+  /** The stream before layer 0. `embedding` gives a token's row, `[hidden]`. */
+  embed(
     sequences: readonly Int32Array[],
-    embed: (ids: Int32Array) => Tensor,
-  ): Promise<CalibrationStream> {
-    const batches: StreamBatch[] = [];
-    for (const group of grouped(sequences)) {
-      const ids = Int32Array.from(group.flatMap((tokens) => [...tokens]));
-      batches.push({ sequences: group, states: await this.take(embed(ids)) });
-    }
+    embedding: (id: number) => Float32Array,
+  ): CalibrationStream {
+    const { hiddenSize } = this.config;
+    const batches = grouped(sequences).map((group): StreamBatch => {
+      const ids = group.flatMap((tokens) => [...tokens]);
+      const states = new Float32Array(ids.length * hiddenSize);
+      for (const [t, id] of ids.entries()) states.set(embedding(id), t * hiddenSize);
+      return { sequences: group, states };
+    });
     return { batches };
   }
 

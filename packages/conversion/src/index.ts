@@ -1,4 +1,5 @@
 export { convert, type ConversionReport, type ConvertOptions, type LayerReport } from "./convert";
+export { diskNeeds, type DiskNeeds } from "./disk-needs";
 export { ConversionError, conversionErrors, type ConversionErrorCode } from "./errors";
 export { formats, type FormatName } from "./formats";
 export { stockWeights } from "./formats/deepseek";

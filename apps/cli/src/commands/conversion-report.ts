@@ -1,4 +1,4 @@
-import type { ConversionPlan, ConversionReport } from "@transmla/conversion";
+import { diskNeeds, type ConversionPlan, type ConversionReport } from "@transmla/conversion";
 import type { Result } from "../command";
 import type { LocatedModel } from "../model-location";
 import { bytes, count, duration, percent } from "../terminal/format";
@@ -14,6 +14,8 @@ export interface ConversionJob {
   readonly companions: ReadonlyMap<string, Uint8Array>;
   /** Everything that will be written. */
   readonly fileNames: readonly string[];
+  /** Bytes free on the disk of the output. */
+  readonly freeDisk: number;
 }
 
 /** Tells a person what a conversion did. */
@@ -79,7 +81,7 @@ function summary(
 
 /** Tells what a conversion would do, to a person and as the result. */
 export function printPlan(terminal: Terminal, job: ConversionJob): Result {
-  const { plan, calibration } = job;
+  const { plan, calibration, freeDisk } = job;
   const { sizes, shards, tensors, cacheBefore, cacheAfter } = plan;
   const calibrationTokens = calibration.reduce((sum, { length }) => sum + length, 0);
   const fold = sizes.freqFold === "auto" ? ", FreqFold chosen on the text" : "";
@@ -102,7 +104,9 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   }));
   const outputBytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const fileCount = `${files.length} file${files.length === 1 ? "" : "s"}`;
+  const { output, layers } = diskNeeds(plan);
   terminal.print(
+    `Disk: ${bytes(output + layers)} while it works (${bytes(layers)} of finished layers go again), ${bytes(freeDisk)} free.`,
     `Would write ${count(tensors.length)} tensors in ${fileCount}, ${bytes(outputBytes)}. Nothing was written.`,
   );
   return {
@@ -115,6 +119,8 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
     keptFraction: cacheAfter / cacheBefore,
     calibrationTokens,
     outputBytes,
+    diskBytes: output + layers,
+    freeDiskBytes: freeDisk,
     files,
     tensors: tensors.map(({ name, shape, dtype, convertedLayer }) => ({
       name,

@@ -194,6 +194,9 @@ describe("a dry run", () => {
       calibrationTokens: 64 * 256,
       files: [{ file: "model.safetensors", bytes: result["outputBytes"] }],
     });
+    // The attention of six layers in float32, beside the output.
+    expect(Number(result["diskBytes"])).toBeGreaterThan(Number(result["outputBytes"]) + 4 * 6e4);
+    expect(Number(result["freeDiskBytes"])).toBeGreaterThan(Number(result["diskBytes"]));
     const { stdout } = await transmla(argv);
     expect(stdout).toMatch(/layers\.\*\.self_attn\.kv_a_proj\.weight +\[32, 192\] +bf16 +6 {2}new/);
     expect(stdout).toContain("Nothing was written.");

@@ -1,12 +1,14 @@
 import {
   convert,
   ConversionError,
+  diskNeeds,
   formats,
   methods,
   planConversion,
   savedLayers,
   stepNames,
   type ConversionPlan,
+  type DiskNeeds,
   type FormatName,
   type MethodName,
 } from "@transmla/conversion";
@@ -14,6 +16,7 @@ import { GenerationError } from "@transmla/generation";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
 import { calibrationSequences } from "../calibration";
 import { defineCommand, type CommandContext, type FlagValues, type Result } from "../command";
+import { requireDisk } from "../disk";
 import { usage } from "../errors";
 import {
   byteCount,
@@ -97,12 +100,15 @@ export const convertCommand = defineCommand({
       const companions = await companionsOf(context, model);
       const fileNames = outputFiles(plan, companions.keys());
       await checkOutput(out, model.path, fileNames, values.resume);
+      const freeDisk = await requireDisk(out, sum(diskNeeds(plan)));
       const calibration = await calibrationFor(context, model, values);
-      const job = { model, plan, out, calibration, companions, fileNames };
+      const job = { model, plan, out, calibration, companions, fileNames, freeDisk };
       if (values.dryRun) return printPlan(context.terminal, job);
       return execute(context, job, started, values.resume);
     }),
 });
+
+const sum = ({ output, layers }: DiskNeeds): number => output + layers;
 
 function planFor({ files }: LocatedModel, values: ConvertFlags): ConversionPlan {
   const { method, format, keep, kvRank, ropeDim, freqFold, qRank, without, dtype, maxShardSize } =

@@ -17,6 +17,7 @@ import { convert } from "../convert";
 import { planConversion } from "../plan";
 import { readGroupedWeights } from "../weights";
 import { jointCompression } from "./joint-compression";
+import { embedCalibration } from "./stream-ends";
 import { transmlaRotation } from "./transmla";
 
 // What the reference implementation of the paper computes; see the README in the folder.
@@ -130,11 +131,8 @@ async function firstLatentGram(setting: Setting): Promise<Float32Array> {
   const original = files.config.layers[0].attention as GroupedAttentionConfig;
   const loader = new WeightLoader(device, files.checkpoint);
   const decoder = await loadDecoderLayer(loader, files.config, 0);
-  const embedding = await loader.matrix("model.embed_tokens.weight");
   const runner = new CalibrationRunner(device, files.config);
-  const stream = await runner.embed(await windows("calibration_ids"), (ids) =>
-    device.embedding(embedding, ids),
-  );
+  const stream = await embedCalibration({ files }, runner, await windows("calibration_ids"));
   const moment = await runner.inputMoment(stream, decoder);
   const weights = await readGroupedWeights(files.checkpoint, original, 0);
   const sizes = { ropeDim: setting.qk_mqa_dim, freqFold: setting.freqfold };

@@ -1,20 +1,48 @@
 import { WeightLoader } from "@transmla/models";
+import { decodeToF32, type Checkpoint } from "@transmla/tensor-io";
 import type { CalibrationRunner, CalibrationStream } from "../calibration-stream";
 import type { ConversionJob } from "./method";
 
 /** The calibration sequences after the embedding. */
 export async function embedCalibration(
-  { device, files, signal }: ConversionJob,
+  { files: { checkpoint }, signal }: Pick<ConversionJob, "files" | "signal">,
   runner: CalibrationRunner,
   sequences: readonly Int32Array[],
 ): Promise<CalibrationStream> {
-  const loader = new WeightLoader(device, files.checkpoint, signal);
-  try {
-    const embedding = await loader.matrix("model.embed_tokens.weight");
-    return await runner.embed(sequences, (ids) => device.embedding(embedding, ids));
-  } finally {
-    loader.release();
+  const rows = await embeddingRows(
+    checkpoint,
+    new Set(sequences.flatMap((ids) => [...ids])),
+    signal,
+  );
+  return runner.embed(sequences, (id) => rows.get(id)!);
+}
+
+/** Bytes of the embedding that are read at once. */
+const PIECE_BYTES = 8 << 20;
+
+/** The embeddings of some tokens: on the device the whole table would be the largest thing in memory. */
+async function embeddingRows(
+  checkpoint: Checkpoint,
+  ids: ReadonlySet<number>,
+  signal: AbortSignal | undefined,
+): Promise<Map<number, Float32Array>> {
+  const name = "model.embed_tokens.weight";
+  const { dtype, shape, byteLength } = checkpoint.tensors.get(name)!;
+  const rowBytes = byteLength / shape[0];
+  const most = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+  const wanted = [...ids].toSorted((a, b) => a - b);
+  const rows = new Map<number, Float32Array>();
+  while (rows.size < wanted.length) {
+    const first = wanted[rows.size];
+    const piece = wanted.slice(rows.size).filter((id) => id < first + most);
+    const slice = { rows: [first, piece.at(-1)! + 1] as const, signal };
+    const bytes = await checkpoint.readBytes(name, slice);
+    for (const id of piece) {
+      const at = (id - first) * rowBytes;
+      rows.set(id, decodeToF32(bytes.subarray(at, at + rowBytes), dtype));
+    }
   }
+  return rows;
 }
 
 /** Mean negative log-likelihood (nats) of the next tokens of a stream that has passed all layers. */
