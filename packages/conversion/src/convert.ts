@@ -298,7 +298,7 @@ function encoded(
     name,
     shape,
     dtype,
-    bytes: encodeFromF32(Float32Array.from(values), dtype, { tensor: name }),
+    bytes: encodeFromF32(values, dtype, { tensor: name }),
   }));
 }
 

@@ -49,11 +49,11 @@ export interface LatentWeights {
   readonly output: Matrix;
 }
 
-/** A float64 tensor on its way into a checkpoint. */
+/** A tensor on its way into a checkpoint. */
 export interface NamedTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly values: Float64Array;
+  readonly values: Float32Array;
 }
 
 /** Reads one layer's attention. Throws `NonFiniteWeight` naming the tensor and the position. */
@@ -122,19 +122,20 @@ export function requireFinite(
 export function latentTensors(weights: LatentWeights, prefix: string): NamedTensor[] {
   const { config } = weights;
   const tensors: NamedTensor[] = [];
+  const add = (name: string, shape: readonly number[], values: Float32Array) =>
+    tensors.push({ name: `${prefix}${name}`, shape, values });
   const plain = (name: string, m: Matrix | undefined) => {
-    if (m)
-      tensors.push({ name: `${prefix}${name}.weight`, shape: [m.rows, m.columns], values: m.data });
+    if (m) add(`${name}.weight`, [m.rows, m.columns], Float32Array.from(m.data));
   };
   const augmented = (name: string, m: Matrix | undefined, bias: boolean) => {
     if (!m) return;
-    plain(name, columnSlice(m, 0, m.columns - 1));
-    if (!bias) return;
-    const values = columnSlice(m, m.columns - 1).data;
-    tensors.push({ name: `${prefix}${name}.bias`, shape: [m.rows], values });
+    add(`${name}.weight`, [m.rows, m.columns - 1], withoutLastColumn(m));
+    if (bias) {
+      add(`${name}.bias`, [m.rows], Float32Array.from(columnSlice(m, m.columns - 1).data));
+    }
   };
   const vector = (name: string, values: Float64Array | undefined) => {
-    if (values) tensors.push({ name: `${prefix}${name}`, shape: [values.length], values });
+    if (values) add(name, [values.length], Float32Array.from(values));
   };
   plain("q_a_proj", weights.queryDown);
   vector("q_a_proj.bias", weights.queryDownBias);
@@ -148,4 +149,14 @@ export function latentTensors(weights: LatentWeights, prefix: string): NamedTens
   plain("v_b_proj", weights.valueUp);
   augmented("o_proj", weights.output, config.outputBias);
   return tensors;
+}
+
+/** Straight to float32: a copy in float64 would be the largest thing in memory for a moment. */
+function withoutLastColumn({ rows, columns, data }: Matrix): Float32Array {
+  const width = columns - 1;
+  const values = new Float32Array(rows * width);
+  for (let row = 0; row < rows; row++) {
+    values.set(data.subarray(row * columns, row * columns + width), row * width);
+  }
+  return values;
 }

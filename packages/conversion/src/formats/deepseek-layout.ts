@@ -52,7 +52,7 @@ function fused(
   return deepseekTensors(specs, config, true).map(({ name, shape, parts }) => {
     if (!parts) return byName.get(name)!;
     const width = shape[1] ?? 1;
-    const values = new Float64Array(shape[0] * width);
+    const values = new Float32Array(shape[0] * width);
     for (const part of parts) {
       const source = byName.get(part.name)!.values;
       for (const [row, target] of part.rows.entries()) {
