@@ -1,16 +1,17 @@
 import {
+  columnSlice,
   conjugateGradients,
   eigh,
   matrix,
   multiply,
   multiplyTransposedLeft,
+  multiplyTransposedRight,
   scaleRows,
   squareRoots,
   symmetricForm,
   transpose,
   type Matrix,
 } from "@transmla/low-rank";
-import { projectRows } from "../methods/output-aware/score-samples";
 import type { MeasuredInput } from "./format";
 import { scaled } from "./matrices";
 
@@ -51,7 +52,10 @@ export async function constantLength(
   const n = rows.rows;
   const whitening = squareRoots(symmetricForm(rows, moment), { floor: ENERGY_FLOOR });
   const white = multiply(whitening.inverseRoot, rows);
-  const parts = (await samples(SAMPLE_TOKENS)).map((part) => projectRows(part, white));
+  const weights = columnSlice(white, 0, white.columns - 1);
+  const parts = (await samples(SAMPLE_TOKENS)).map((part) =>
+    multiplyTransposedRight(matrix(part.length / weights.columns, weights.columns, part), weights),
+  );
   const { root, inverseRoot } = flooredRoots(await fittedForm(parts, n));
   const size = Math.sqrt(n) * meanInverseLength(parts, root);
   return {
