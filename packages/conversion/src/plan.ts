@@ -73,8 +73,11 @@ export function withChosenSizes(
   const kvLoraRank = sizes.kvLoraRank + sizes.ropeDim - ropeDim;
   const settled = {
     ...sizes,
-    ...{ ropeDim, kvLoraRank, layers },
-    ...{ ropeDimCandidates: undefined, layersDiffer: undefined },
+    ropeDim,
+    kvLoraRank,
+    layers,
+    ropeDimCandidates: undefined,
+    layersDiffer: undefined,
   };
   return planWith(files, options, settled, originals);
 }

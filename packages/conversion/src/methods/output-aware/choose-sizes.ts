@@ -34,10 +34,15 @@ function pairsOf(dims: number): number {
 
 /** Chooses sizes by the error of the attention's output on held-out sequences: first how much is rotated, then the size of every layer. */
 export async function chooseSizes(job: ConversionJob): Promise<ChosenSizes> {
-  const { ropeDimCandidates: candidates = [], layersDiffer, steps, ...sizes } = job.sizes;
-  const budget = sizes.kvLoraRank + sizes.ropeDim;
+  const {
+    ropeDimCandidates: candidates = [],
+    layersDiffer,
+    ropeDim: given,
+    kvLoraRank,
+  } = job.sizes;
+  const budget = kvLoraRank + given;
   const ropeDim =
-    candidates.length < 2 ? (candidates[0] ?? sizes.ropeDim) : await chooseSplit(job, candidates);
+    candidates.length < 2 ? (candidates[0] ?? given) : await chooseSplit(job, candidates);
   if (!layersDiffer) return { ropeDim };
   return { ropeDim, layers: await chooseLayerSizes(job, budget, ropeDim / budget) };
 }
