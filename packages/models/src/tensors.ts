@@ -33,13 +33,39 @@ export function modelTensors(config: ModelConfig): TensorSpec[] {
 export function layerTensors(config: ModelConfig, layer: number): TensorSpec[] {
   const prefix = layerPrefix(layer);
   const { attention, feedForward } = config.layers[layer];
+  const names = layerNormNames[config.layerNorms];
+  const norm = (name: string): TensorSpec => ({
+    name: `${prefix}${name}.weight`,
+    shape: [config.hiddenSize],
+  });
   return [
-    { name: `${prefix}input_layernorm.weight`, shape: [config.hiddenSize] },
+    norm(names.attentionInput),
     ...attentionTensors(attention, config.hiddenSize, attentionPrefix(layer)),
-    { name: `${prefix}post_attention_layernorm.weight`, shape: [config.hiddenSize] },
+    ...(names.attentionOutput ? [norm(names.attentionOutput)] : []),
+    norm(names.feedForwardInput),
     ...feedForwardTensors(feedForward, config.hiddenSize, prefix),
+    ...(names.feedForwardOutput ? [norm(names.feedForwardOutput)] : []),
   ];
 }
+
+/** What the RMS norms of a layer are called; those behind attention and feed-forward are absent from most families. */
+interface LayerNormNames {
+  readonly attentionInput: string;
+  readonly attentionOutput?: string;
+  readonly feedForwardInput: string;
+  readonly feedForwardOutput?: string;
+}
+
+/** Hugging Face names by where the norms stand: one of them changes its meaning. */
+export const layerNormNames: Readonly<Record<ModelConfig["layerNorms"], LayerNormNames>> = {
+  before: { attentionInput: "input_layernorm", feedForwardInput: "post_attention_layernorm" },
+  around: {
+    attentionInput: "input_layernorm",
+    attentionOutput: "post_attention_layernorm",
+    feedForwardInput: "pre_feedforward_layernorm",
+    feedForwardOutput: "post_feedforward_layernorm",
+  },
+};
 
 /** The tensors of one attention, grouped (Hugging Face names) or latent (native names, `docs/formats/native.md`). */
 export function attentionTensors(

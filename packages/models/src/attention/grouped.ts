@@ -71,7 +71,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
     const query = rotated(this.query, this.norms?.query);
     const key = rotated(this.key, this.norms?.key);
     device.writePages(keys, key, slots);
-    const { heads, kvHeads, scale, window } = config;
+    const { heads, kvHeads, scale, window, softCap } = config;
     return device.groupedAttention({
       query,
       keys,
@@ -80,6 +80,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
       kvHeads,
       scale,
       window,
+      softCap,
       sequences,
     });
   }

@@ -83,6 +83,7 @@ export class LatentAttentionLayer implements AttentionLayer {
       heads: config.heads,
       scale: config.scale,
       window: config.window,
+      softCap: config.softCap,
       sequences,
       way: this.way,
     });

@@ -18,12 +18,33 @@ export interface Family {
   readonly headNorms: boolean;
   /** Whether a layer's queries and keys are rotated; without, its attention knows no positions. */
   readonly rotary: (fields: Fields, layer: number) => boolean;
+  /** Where a layer's RMS norms stand: before attention and feed-forward, or before and behind both. */
+  readonly layerNorms: "before" | "around";
+  /** What is added to the stored weights of all RMS norms. */
+  readonly normOffset: number;
+  /** Factor on the attention logits. */
+  readonly scale: (fields: Fields, headDim: number) => number;
+  /** Factor on the embedded tokens. */
+  readonly embeddingFactor: (hiddenSize: number) => number;
+  /** Soft caps of the attention logits and of the model's logits, where it has them. */
+  readonly softCaps: (fields: Fields) => SoftCaps;
   /** Present where the model has latent attention, stored in DeepSeek's layout. */
   readonly deepseek?: DeepseekFamily;
   /** Tensors of checkpoints that the model does not need to predict the next token. */
   readonly unused?: RegExp;
   /** Defaults the Hugging Face configuration class supplies for absent fields. */
-  readonly defaults: { readonly maxPositions: number; readonly headDim?: number };
+  readonly defaults: {
+    readonly maxPositions: number;
+    readonly headDim?: number;
+    /** A name of `activations`; "silu" unless given. */
+    readonly activation?: string;
+    readonly tiedEmbeddings?: boolean;
+  };
+}
+
+interface SoftCaps {
+  readonly attention?: number | undefined;
+  readonly logits?: number | undefined;
 }
 
 const never = () => false;
@@ -37,6 +58,11 @@ const llama: Family = {
   feedForward: "gated",
   headNorms: false,
   rotary: () => true,
+  layerNorms: "before",
+  normOffset: 0,
+  scale: (_, headDim) => 1 / Math.sqrt(headDim),
+  embeddingFactor: () => 1,
+  softCaps: () => ({}),
   defaults: { maxPositions: 2048 },
 };
 
@@ -71,6 +97,15 @@ function smolLm3Rotary(fields: Fields, layer: number): boolean {
     return (layer + 1) % fields.size("no_rope_layer_interval", 4) !== 0;
   }
   return fields.integers("no_rope_layers")[layer] !== 0;
+}
+
+/** Gemma 2 slides in the layers that `layer_types` names, by default in every second one from the first on. */
+function gemma2Slides(fields: Fields, layer: number): boolean {
+  if (!fields.has("layer_types")) return layer % 2 === 0;
+  const type = fields.list("layer_types")[layer];
+  if (type === "sliding_attention" || type === "full_attention")
+    return type === "sliding_attention";
+  return fields.fail(`layer_types[${layer}]`, '"sliding_attention" or "full_attention"', type);
 }
 
 /** Decoder families by the `model_type` of their Hugging Face config. */
@@ -122,6 +157,27 @@ export const families: Readonly<Record<string, Family>> = {
         ? fields.optionalSize("sliding_window")
         : undefined,
     defaults: { maxPositions: 32768 },
+  },
+  // arXiv 2408.00118.
+  gemma2: {
+    ...llama,
+    feedForwardBias: never,
+    window: (fields, layer) =>
+      gemma2Slides(fields, layer) ? fields.size("sliding_window", 4096) : undefined,
+    layerNorms: "around",
+    normOffset: 1,
+    scale: (fields) => 1 / Math.sqrt(fields.positive("query_pre_attn_scalar", 256)),
+    embeddingFactor: (hiddenSize) => Math.sqrt(hiddenSize),
+    softCaps: (fields) => ({
+      attention: fields.optionalPositive("attn_logit_softcapping", 50),
+      logits: fields.optionalPositive("final_logit_softcapping", 30),
+    }),
+    defaults: {
+      maxPositions: 8192,
+      headDim: 256,
+      activation: "gelu_pytorch_tanh",
+      tiedEmbeddings: true,
+    },
   },
 };
 

@@ -11,6 +11,14 @@ export interface ModelConfig {
   readonly normEpsilon: number;
   /** The output head is the embedding table. */
   readonly tiedEmbeddings: boolean;
+  /** Factor on the embedded tokens. */
+  readonly embeddingFactor: number;
+  /** What is added to the stored weights of the RMS norms of layers and model. */
+  readonly normOffset: number;
+  /** Where a layer's RMS norms stand: before attention and feed-forward, or before and behind both. */
+  readonly layerNorms: "before" | "around";
+  /** Soft cap of the model's logits. */
+  readonly softCap?: number | undefined;
   readonly layers: readonly LayerConfig[];
   readonly bosTokenId?: number | undefined;
   readonly eosTokenIds: readonly number[];
@@ -32,6 +40,8 @@ interface AttentionBase {
   readonly scale: number;
   /** Sliding window in tokens, the query's own included. */
   readonly window?: number | undefined;
+  /** Soft cap of the logits. */
+  readonly softCap?: number | undefined;
   /** Bias of the output projection. */
   readonly outputBias: boolean;
 }

@@ -22,7 +22,7 @@ export const NATIVE_FORMAT_VERSION = 1;
  *     }
  *
  * A layer names its list of `qk_rope_head_dim / 2` frequencies (radians per position) by index, because layers often share
- * one. Query heads, softmax scale and sliding windows remain those of the original.
+ * one. Query heads, softmax scale, soft cap and sliding windows remain those of the original.
  */
 export function latentLayers(
   native: Fields,
@@ -51,7 +51,7 @@ function latentLayer(
   original: GroupedAttentionConfig,
   frequencyLists: readonly Float64Array[],
 ): LatentAttentionConfig {
-  const { heads, scale, window } = original;
+  const { heads, scale, window, softCap } = original;
   const ropeDim = entry.count("qk_rope_head_dim");
   const list = entry.count("rope_frequencies", 0);
   return {
@@ -59,6 +59,7 @@ function latentLayer(
     heads,
     scale,
     window,
+    softCap,
     kvLoraRank: entry.size("kv_lora_rank"),
     ropeDim,
     nopeDim: entry.count("qk_nope_head_dim"),
