@@ -1,5 +1,6 @@
 export { convert, type ConversionReport, type ConvertOptions, type LayerReport } from "./convert";
 export { ConversionError, conversionErrors, type ConversionErrorCode } from "./errors";
+export type { FeatureMoments, OfFeatures } from "./features";
 export { formats, type FormatName } from "./formats";
 export { stockWeights } from "./formats/deepseek";
 export type { FormatModel, OutputFormat } from "./formats/format";

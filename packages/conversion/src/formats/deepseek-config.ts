@@ -37,7 +37,15 @@ export function stockLayer(
 export function checkDeepseek(model: FormatModel): void {
   const { config } = model;
   const { maxPositions, layers } = config;
+  if (config.layerNorms === "around") throw refused("norms behind attention and feed-forward");
+  if (config.normOffset !== 0) throw refused("norms whose weights lack a constant");
+  if (config.embeddingFactor !== 1) throw refused("a factor on the embedding");
+  if (config.softCap !== undefined) throw refused("soft-capped logits");
   for (const { attention, feedForward } of layers) {
+    if (attention.kind === "mla" && attention.headNorms) {
+      throw refused("norms of query and key heads");
+    }
+    if (attention.softCap !== undefined) throw refused("soft-capped attention");
     if (feedForward.kind === "experts") throw refused("Mixtral's experts");
     if (feedForward.bias) throw refused("biases of the feed-forward");
     if (attention.window !== undefined && attention.window < maxPositions) {

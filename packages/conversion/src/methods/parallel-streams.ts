@@ -10,6 +10,7 @@ import {
   type LatentAttentionConfig,
 } from "@transmla/models";
 import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
+import type { FeatureMoments } from "../features";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
 import type { ConversionJob, ConvertedLayer } from "./method";
 import { embedCalibration } from "./stream-ends";
@@ -55,11 +56,11 @@ export class ParallelStreams {
     return new ParallelStreams(job, runner, original, converted);
   }
 
-  /** `E[x~ x~^T]` of a layer's attention input in one of the streams; warns once if there are fewer tokens than dimensions. */
-  async inputMoment(stream: CalibrationStream, decoder: DecoderLayer): Promise<Matrix> {
-    const moment = await this.runner.inputMoment(stream, decoder);
-    if (this.warnings.length === 0) this.warnIfTooFew(moment);
-    return moment;
+  /** Second moments of a layer's attention in one of the streams; warns once if there are fewer tokens than dimensions. */
+  async moments(stream: CalibrationStream, decoder: DecoderLayer): Promise<FeatureMoments> {
+    const moments = await this.runner.moments(stream, decoder);
+    if (this.warnings.length === 0) this.warnIfTooFew(moments.key);
+    return moments;
   }
 
   /** Moves the original's stream past a layer and returns what its attention did. */

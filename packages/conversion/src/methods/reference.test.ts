@@ -135,7 +135,7 @@ async function firstLatentGram(setting: Setting): Promise<Float32Array> {
   const stream = await runner.embed(await windows("calibration_ids"), (ids) =>
     device.embedding(embedding, ids),
   );
-  const moment = await runner.inputMoment(stream, decoder);
+  const { key: moment } = await runner.moments(stream, decoder);
   const weights = await readGroupedWeights(files.checkpoint, original, 0);
   const sizes = { ropeDim: setting.qk_mqa_dim, freqFold: setting.freqfold };
   const { rotation } = transmlaRotation(weights, original, moment, sizes);

@@ -1,4 +1,4 @@
-import { WeightLoader } from "@transmla/models";
+import { embedTokens, outputLogits, WeightLoader } from "@transmla/models";
 import type { CalibrationRunner, CalibrationStream } from "../calibration-stream";
 import type { ConversionJob } from "./method";
 
@@ -11,7 +11,9 @@ export async function embedCalibration(
   const loader = new WeightLoader(device, files.checkpoint, signal);
   try {
     const embedding = await loader.matrix("model.embed_tokens.weight");
-    return await runner.embed(sequences, (ids) => device.embedding(embedding, ids));
+    return await runner.embed(sequences, (ids) =>
+      embedTokens(device, files.config, embedding, ids),
+    );
   } finally {
     loader.release();
   }
@@ -25,7 +27,7 @@ export async function streamLoss(
   const { config } = files;
   const loader = new WeightLoader(device, files.checkpoint, signal);
   try {
-    const norm = await loader.vector("model.norm.weight");
+    const norm = await loader.norm("model.norm", config.normOffset);
     const head = await loader.matrix(
       config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
     );
@@ -41,7 +43,7 @@ export async function streamLoss(
         row += tokens.length;
         const logits = device.scope(() => {
           const x = device.tensor(rows, [tokens.length, config.hiddenSize]);
-          return device.linear(device.rmsNorm(x, norm, config.normEpsilon), head);
+          return outputLogits(device, config, head, device.rmsNorm(x, norm, config.normEpsilon));
         });
         const values = await device.read(logits);
         device.release(logits);

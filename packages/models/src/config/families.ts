@@ -5,6 +5,8 @@ import type { Fields } from "./fields";
 
 /** How a family of models differs from the plain decoder: its row in the table below, and nothing anywhere else. */
 export interface Family {
+  /** What sets it apart, for docs/families.md, which is made of this table. */
+  readonly about: string;
   /** Biases of the query, key and value projections. */
   readonly inputBias: (fields: Fields) => boolean;
   /** Bias of the attention's output projection. */
@@ -51,6 +53,8 @@ const never = () => false;
 const attentionBias = (fields: Fields) => fields.boolean("attention_bias", false);
 
 const llama: Family = {
+  about:
+    "grouped-query attention, gated feed-forward, norms before both; biases where the config has them",
   inputBias: attentionBias,
   outputBias: attentionBias,
   feedForwardBias: (fields) => fields.boolean("mlp_bias", false),
@@ -68,6 +72,7 @@ const llama: Family = {
 
 const qwen2: Family = {
   ...llama,
+  about: "biases of queries, keys and values; a sliding window from some layer on",
   inputBias: () => true,
   outputBias: never,
   feedForwardBias: never,
@@ -81,6 +86,7 @@ const qwen2: Family = {
 
 const deepseekV3: Family = {
   ...llama,
+  about: "latent attention; experts chosen by sigmoid scores and a bias, in groups; shared experts",
   feedForwardBias: never,
   deepseek: {
     interleaved: (fields) => fields.boolean("rope_interleave", true),
@@ -113,6 +119,7 @@ export const families: Readonly<Record<string, Family>> = {
   llama,
   mistral: {
     ...llama,
+    about: "a sliding window in every layer",
     inputBias: never,
     outputBias: never,
     feedForwardBias: never,
@@ -121,6 +128,7 @@ export const families: Readonly<Record<string, Family>> = {
   },
   mixtral: {
     ...llama,
+    about: "a mixture of experts; a sliding window",
     inputBias: never,
     outputBias: never,
     window: (fields) => fields.optionalSize("sliding_window"),
@@ -130,16 +138,22 @@ export const families: Readonly<Record<string, Family>> = {
   qwen2,
   qwen3: {
     ...qwen2,
+    about: "norms of query and key heads; a sliding window from some layer on",
     inputBias: attentionBias,
     outputBias: attentionBias,
     headNorms: true,
     defaults: { maxPositions: 32768, headDim: 128 },
   },
   // Qwen2 with layers for predicting several tokens at once, which nothing here runs.
-  mimo: { ...qwen2, unused: /^model\.mtp_layers\./ },
+  mimo: {
+    ...qwen2,
+    about: "qwen2 with layers that predict several tokens, which are passed over",
+    unused: /^model\.mtp_layers\./,
+  },
   deepseek_v3: deepseekV3,
   deepseek_v2: {
     ...deepseekV3,
+    about: "latent attention; experts chosen by softmax scores, in groups; shared experts",
     feedForwardBias: llama.feedForwardBias,
     deepseek: {
       interleaved: () => true,
@@ -151,6 +165,7 @@ export const families: Readonly<Record<string, Family>> = {
   },
   smollm3: {
     ...llama,
+    about: "layers without rotation; a sliding window in those",
     rotary: smolLm3Rotary,
     window: (fields, layer) =>
       fields.boolean("use_sliding_window", false) && !smolLm3Rotary(fields, layer)
@@ -161,6 +176,8 @@ export const families: Readonly<Record<string, Family>> = {
   // arXiv 2408.00118.
   gemma2: {
     ...llama,
+    about:
+      "soft caps of attention and logits; a sliding window in every second layer; norms around attention and feed-forward; gated GELU; a factor on the embedding",
     feedForwardBias: never,
     window: (fields, layer) =>
       gemma2Slides(fields, layer) ? fields.size("sliding_window", 4096) : undefined,

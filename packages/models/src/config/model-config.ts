@@ -77,8 +77,23 @@ export interface LatentAttentionConfig extends AttentionBase {
   /** Present where the latent passes an RMS norm (DeepSeek); what is cached is the normalised latent. */
   readonly latentNormEpsilon?: number | undefined;
   readonly queryBias: boolean;
-  /** Bias of the latent and of the rotated key. */
+  /** Bias of the latent and of the rotated key (with `headNorms` of the latent alone). */
   readonly latentBias: boolean;
+  /** Present where query and key heads are normalised before anything is made of them, as in the original of a converted model (Qwen3). */
+  readonly headNorms?: HeadNorms | undefined;
+}
+
+/**
+ * Queries and keys of an attention with norms of their heads: `q^_i = norm(W_q x)_i`, `k^_a = norm(W_k x)_a` of `headDim` numbers each.
+ * The position-free query of head `i` is `q^_i` itself (`nopeDim` is `headDim`, or 0), its rotated part a map of all `q^`; the rotated
+ * key is a map of all `k^`, the latent one of `x` and, where there are position-free keys, of `k^`.
+ */
+export interface HeadNorms {
+  readonly epsilon: number;
+  readonly headDim: number;
+  readonly kvHeads: number;
+  /** Biases of `W_q` and `W_k`. */
+  readonly bias: boolean;
 }
 
 export type FeedForwardConfig = GatedFeedForwardConfig | ExpertsFeedForwardConfig;

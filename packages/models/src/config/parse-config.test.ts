@@ -310,4 +310,30 @@ describe("parseConfig", () => {
   ])("refuses a native section with %j", (change, code) => {
     expect(refusal({ ...native, transmla: { ...native.transmla, ...change } })[0]).toBe(code);
   });
+
+  describe("a native config of a family with norms of heads", () => {
+    const latent = (change: object) => ({
+      ...native,
+      head_dim: 8,
+      transmla: {
+        ...native.transmla,
+        base_model_type: "qwen3",
+        layers: [{ ...native.transmla.layers[0], key_up_heads: 8, ...change }],
+      },
+    });
+
+    it("keeps them", () => {
+      expect(parse(latent({})).layers[0].attention).toMatchObject({
+        kind: "mla",
+        headNorms: { epsilon: 1e-5, headDim: 8, kvHeads: 2, bias: false },
+      });
+      expect(() => parse(latent({ qk_nope_head_dim: 0 }))).not.toThrow();
+    });
+
+    it.each([{ qk_nope_head_dim: 4 }, { q_lora_rank: 16 }])("refuses %j", (change) => {
+      const [code, message] = refusal(latent(change));
+      expect(code).toBe("InvalidConfig");
+      expect(message).toContain(Object.keys(change)[0]);
+    });
+  });
 });
