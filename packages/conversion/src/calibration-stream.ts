@@ -1,6 +1,5 @@
 import type { Device, Tensor } from "@transmla/kernels";
 import { PagedCache, type CachePlane } from "@transmla/latent-cache";
-import type { Matrix } from "@transmla/low-rank";
 import {
   appendBatch,
   Rotations,
@@ -8,9 +7,17 @@ import {
   type AttentionContext,
   type AttentionLayer,
   type DecoderLayer,
+  type GroupedAttentionLayer,
   type ModelConfig,
 } from "@transmla/models";
-import { OuterProducts, symmetricMean } from "./outer-products";
+import {
+  featureParts,
+  featuresOf,
+  FeatureStatistics,
+  type FeatureMoments,
+  type FeatureRows,
+  type OfFeatures,
+} from "./features";
 
 /** Tokens that pass through a layer at once; bounds the device memory of a calibration. */
 const BATCH_TOKENS = 1024;
@@ -67,41 +74,35 @@ export class CalibrationRunner {
     return { batches };
   }
 
-  /** `E[x~ x~^T]` of a layer's attention input, `[hidden + 1, hidden + 1]`. */
-  async inputMoment(stream: CalibrationStream, layer: DecoderLayer): Promise<Matrix> {
-    const { hiddenSize } = this.config;
-    const products = new OuterProducts(this.device, hiddenSize + 1, hiddenSize + 1);
-    let tokens = 0;
+  /** Second moments of what a layer's grouped attention is linear in. */
+  async moments(stream: CalibrationStream, layer: DecoderLayer): Promise<FeatureMoments> {
+    const { config } = layer.attention as GroupedAttentionLayer;
+    const statistics = new FeatureStatistics(this.device, config.headDim);
     for (const { states } of stream.batches) {
       this.signal?.throwIfAborted();
-      const inputs = withOnes(
-        await this.take(this.device.scope(() => layer.attentionInput(this.upload(states)))),
-        hiddenSize,
-      );
-      await products.add(inputs);
-      tokens += states.length / hiddenSize;
+      await statistics.add(await this.features(layer, states));
     }
-    return symmetricMean(products.sum, tokens);
+    return statistics.moments();
   }
 
-  /** A layer's attention input of the first sequences, at least one and about `tokens` tokens: `[length, hidden]` each. */
-  async attentionInputs(
+  /** The same themselves of the first sequences, at least one and about `tokens` tokens: `[length, width]` each. */
+  async sequenceFeatures(
     stream: CalibrationStream,
     layer: DecoderLayer,
     tokens: number,
-  ): Promise<Float32Array[]> {
-    const { hiddenSize } = this.config;
-    const inputs: Float32Array[] = [];
+  ): Promise<OfFeatures<Float32Array>[]> {
+    const inputs: OfFeatures<Float32Array>[] = [];
     let taken = 0;
     for (const { sequences, states } of stream.batches) {
       if (taken >= tokens) break;
-      const values = await this.take(
-        this.device.scope(() => layer.attentionInput(this.upload(states))),
-      );
+      const { query, key } = await this.features(layer, states);
       let row = 0;
       for (const { length } of sequences) {
         if (taken >= tokens) break;
-        inputs.push(values.slice(row * hiddenSize, (row + length) * hiddenSize));
+        const own = ({ values, width }: FeatureRows) =>
+          values.slice(row * width, (row + length) * width);
+        const keys = own(key);
+        inputs.push({ query: query === key ? keys : own(query), key: keys });
         row += length;
         taken += length;
       }
@@ -177,6 +178,16 @@ export class CalibrationRunner {
     }
   }
 
+  private async features(
+    layer: DecoderLayer,
+    states: Float32Array,
+  ): Promise<OfFeatures<FeatureRows>> {
+    const parts = this.device.scope(() => featureParts(layer, this.upload(states)));
+    const rows: FeatureRows[] = [];
+    for (const part of parts) rows.push({ width: part.shape[1], values: await this.take(part) });
+    return featuresOf(rows);
+  }
+
   private upload(states: Float32Array): Tensor {
     return this.rows(states, states.length / this.config.hiddenSize);
   }
@@ -191,16 +202,6 @@ export class CalibrationRunner {
     this.device.release(tensor);
     return values;
   }
-}
-
-/** `[x; 1]` of every row, `[tokens, width + 1]`. */
-function withOnes(rows: Float32Array, width: number): Float32Array {
-  const tokens = rows.length / width;
-  const out = new Float32Array(tokens * (width + 1)).fill(1);
-  for (let t = 0; t < tokens; t++) {
-    out.set(rows.subarray(t * width, (t + 1) * width), t * (width + 1));
-  }
-  return out;
 }
 
 const PAGE_TOKENS = 64;

@@ -1,7 +1,6 @@
 /** Every error code of this package with what it means: the source of the type and of the documentation. */
 export const conversionErrors = {
   AlreadyLatent: "The model already has latent attention.",
-  UnsupportedAttention: "The attention has a part that no method carries over.",
   UnsupportedFormat: "The output format has no place for a part of the model.",
   InvalidOption: "A setting is out of range or contradicts another or the model.",
   CalibrationTooShort: "The calibration text has fewer tokens than the conversion needs.",

@@ -1,6 +1,7 @@
 export { convert, type ConversionReport, type ConvertOptions, type LayerReport } from "./convert";
 export { diskNeeds, type DiskNeeds } from "./disk-needs";
 export { ConversionError, conversionErrors, type ConversionErrorCode } from "./errors";
+export type { FeatureMoments, OfFeatures } from "./features";
 export { formats, type FormatName } from "./formats";
 export { stockWeights } from "./formats/deepseek";
 export type { FormatModel, OutputFormat } from "./formats/format";

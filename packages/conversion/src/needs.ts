@@ -1,4 +1,5 @@
 import { layerTensors } from "@transmla/models";
+import { keyFeatures } from "./features";
 import { methods, type MethodName } from "./methods";
 import type { ConversionPlan } from "./plan";
 
@@ -38,7 +39,7 @@ const PROCESS_BYTES = 120e6;
 const CALIBRATION_BYTES = 80e6;
 /** Float32 copies of the calibration text's states: both streams, and what the layer's attention did. */
 const STATES = 5;
-/** Square float64 matrices of the hidden size: the second moment, its roots and their work space. */
+/** Square float64 matrices of what keys and values are made of: the second moment, its roots and their work space. */
 const SQUARES = 6;
 
 /** What executing a plan needs. No weight is read. */
@@ -47,15 +48,16 @@ export function conversionNeeds(
   { tokens, gemm }: ConversionSetting,
 ): ConversionNeeds {
   const { files, tensors, shards, method } = plan;
-  const { hiddenSize } = files.config;
+  const { hiddenSize, layers } = files.config;
+  const features = Math.max(...layers.map((layer) => keyFeatures(layer.attention, hiddenSize)));
   const made = tensors.filter(({ convertedLayer }) => convertedLayer !== undefined);
   const measured = methods[method].needsCalibration
-    ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (hiddenSize + 1) ** 2
+    ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (features + 1) ** 2
     : 0;
   // The embedding table is on the device before the first layer, never with one.
   const weights = Math.max(embeddingBytes(plan), layerBytes(plan));
   const { passes, perHead } = costs[method];
-  const heads = files.config.layers.reduce((sum, { attention }) => sum + attention.heads, 0);
+  const heads = layers.reduce((sum, { attention }) => sum + attention.heads, 0);
   return {
     seconds: (passes * 2 * tokens * usedNumbers(plan) + perHead * heads) / gemm,
     memoryBytes: PROCESS_BYTES + measured + weights,

@@ -12,6 +12,7 @@ import { ConversionError } from "./errors";
 import { formats, type FormatName } from "./formats";
 import type { OutputFormat } from "./formats/format";
 import { methods, type MethodName } from "./methods";
+import { withHeadNorms } from "./methods/head-norms";
 import {
   sizesOfLayer,
   type ChosenSizes,
@@ -54,7 +55,7 @@ export interface ConversionPlan {
 /**
  * Plans a conversion without reading a weight.
  *
- * @throws ConversionError `AlreadyLatent`, `UnsupportedAttention`, `UnsupportedFormat`, `InvalidOption`
+ * @throws ConversionError `AlreadyLatent`, `UnsupportedFormat`, `InvalidOption`
  */
 export function planConversion(files: ModelFiles, options: ConversionOptions): ConversionPlan {
   const originals = files.config.layers.map(({ attention }) => convertible(attention));
@@ -93,7 +94,10 @@ function planWith(
   const format: OutputFormat = formats[formatName];
   const methodSizes = withoutChannels(sizes, format.needs);
   const made = withAttention(files.config, (layer) =>
-    method.layerConfig(originals[layer], sizesOfLayer(methodSizes, layer)),
+    withHeadNorms(
+      method.layerConfig(originals[layer], sizesOfLayer(methodSizes, layer)),
+      originals[layer],
+    ),
   );
   format.check({ original: files.configJson, config: made });
   const config = withAttention(made, (layer) =>
@@ -123,13 +127,6 @@ function convertible(attention: AttentionConfig): GroupedAttentionConfig {
     throw new ConversionError(
       "AlreadyLatent",
       "The model already has latent attention; convert its original.",
-    );
-  }
-  if (attention.headNormEpsilon !== undefined) {
-    throw new ConversionError(
-      "UnsupportedAttention",
-      "The model normalises every query and key head (q_norm, k_norm), which is not linear in the layer's input; such models run, but cannot be converted yet.",
-      { part: "q_norm, k_norm" },
     );
   }
   return attention;

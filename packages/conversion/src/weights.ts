@@ -6,10 +6,12 @@ import {
 } from "@transmla/models";
 import type { Checkpoint } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
+import { behind, picking } from "./features";
 
 /**
  * Weights of one grouped attention in float64. A bias goes through every rotation with its weights, so input projections are
- * augmented: the last column is the bias, `[out, hidden + 1]`, to be applied to `x~ = [x; 1]`.
+ * augmented: the last column is the bias, `[out, hidden + 1]`, to be applied to `x~ = [x; 1]`. Where query and key heads are normalised,
+ * the features of `OfFeatures` take the place of `x`.
  */
 export interface GroupedWeights {
   /** `[heads * headDim, hidden + 1]` */
@@ -20,10 +22,23 @@ export interface GroupedWeights {
   readonly value: Matrix;
   /** `[hidden, heads * headDim + 1]` */
   readonly output: Matrix;
+  readonly headNorms?: HeadNormWeights | undefined;
 }
 
-/** Weights of one latent attention in float64, augmented likewise; a part of size zero is absent. */
-export interface LatentWeights {
+/** Queries and keys of an attention before and in the norms of their heads, which a conversion leaves as they are. */
+export interface HeadNormWeights {
+  /** `[heads * headDim, hidden + 1]` */
+  readonly headQuery: Matrix;
+  /** `[kvHeads * headDim, hidden + 1]` */
+  readonly headKey: Matrix;
+  /** `[headDim]` */
+  readonly headQueryNorm: Float64Array;
+  /** `[headDim]` */
+  readonly headKeyNorm: Float64Array;
+}
+
+/** Weights of one latent attention in float64, augmented likewise; a part of size zero is absent. With `config.headNorms` those of the heads are there. */
+export interface LatentWeights extends Partial<HeadNormWeights> {
   readonly config: LatentAttentionConfig;
   /** `[qLoraRank, hidden]`, not augmented: the bias enters after it. */
   readonly queryDown?: Matrix | undefined;
@@ -37,6 +52,8 @@ export interface LatentWeights {
   readonly queryRope?: Matrix | undefined;
   /** `[kvLoraRank, hidden + 1]` */
   readonly latent: Matrix;
+  /** What keys add to the latent where heads are normalised, `[kvLoraRank, kvHeads * headDim]`. */
+  readonly keyLatent?: Matrix | undefined;
   /** Weights of the latent's norm, `[kvLoraRank]`, where the config has one. */
   readonly latentNorm?: Float64Array | undefined;
   /** `[ropeDim, hidden + 1]` */
@@ -65,14 +82,27 @@ export async function readGroupedWeights(
   const { heads, kvHeads, headDim } = config;
   const read = (name: string, rows: number) =>
     readAugmented(checkpoint, `${attentionPrefix(layer)}${name}`, rows);
+  const query = await read("q_proj", heads * headDim);
+  const key = await read("k_proj", kvHeads * headDim);
+  const value = await read("v_proj", kvHeads * headDim);
+  const output = await read(
+    "o_proj",
+    checkpoint.tensors.get(`${attentionPrefix(layer)}o_proj.weight`)!.shape[0],
+  );
+  if (config.headNormEpsilon === undefined) return { query, key, value, output };
+  const norm = async (name: string) =>
+    Float64Array.from(await readFinite(checkpoint, `${attentionPrefix(layer)}${name}.weight`));
   return {
-    query: await read("q_proj", heads * headDim),
-    key: await read("k_proj", kvHeads * headDim),
-    value: await read("v_proj", kvHeads * headDim),
-    output: await read(
-      "o_proj",
-      checkpoint.tensors.get(`${attentionPrefix(layer)}o_proj.weight`)!.shape[0],
-    ),
+    query: picking(query.rows, query.rows),
+    key: picking(key.rows, key.rows + value.columns - 1),
+    value: behind(key.rows, value),
+    output,
+    headNorms: {
+      headQuery: query,
+      headKey: key,
+      headQueryNorm: await norm("q_norm"),
+      headKeyNorm: await norm("k_norm"),
+    },
   };
 }
 
@@ -140,10 +170,16 @@ export function latentTensors(weights: LatentWeights, prefix: string): NamedTens
   plain("q_a_proj", weights.queryDown);
   vector("q_a_proj.bias", weights.queryDownBias);
   vector("q_a_layernorm.weight", weights.queryNorm);
+  const headBias = config.headNorms?.bias ?? false;
+  augmented("q_proj", weights.headQuery, headBias);
+  vector("q_norm.weight", weights.headQueryNorm);
+  augmented("k_proj", weights.headKey, headBias);
+  vector("k_norm.weight", weights.headKeyNorm);
+  plain("kv_a_key_proj", weights.keyLatent);
   augmented("q_nope_proj", weights.queryNope, config.queryBias);
   augmented("q_rope_proj", weights.queryRope, config.queryBias);
   augmented("kv_a_proj", weights.latent, config.latentBias);
-  augmented("k_rope_proj", weights.ropeKey, config.latentBias);
+  augmented("k_rope_proj", weights.ropeKey, config.latentBias && !config.headNorms);
   vector("kv_a_layernorm.weight", weights.latentNorm);
   plain("k_b_proj", weights.keyUp);
   plain("v_b_proj", weights.valueUp);

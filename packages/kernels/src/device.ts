@@ -52,8 +52,8 @@ export interface Device {
 
   // Operations -------------------------------------------------------------------------------------------------------
 
-  /** `y[t] = table[ids[t]]`. `[tokens, columns]`. Throws `IndexOutOfRange`. */
-  embedding(table: Weight, ids: Int32Array): Tensor;
+  /** `y[t] = factor * table[ids[t]]`, `[tokens, columns]`; `factor` is 1 unless given. Throws `IndexOutOfRange`, `InvalidArgument`. */
+  embedding(table: Weight, ids: Int32Array, factor?: number): Tensor;
 
   /** `y = x W^T + b`: `x [tokens, in]`, `W [out, in]`, `b [1, out]` → `[tokens, out]`. */
   linear(x: Tensor, weight: Weight, bias?: Tensor): Tensor;
@@ -97,6 +97,9 @@ export interface Device {
 
   /** Sparse feed-forward of Mixtral (arXiv 2401.04088) or, with `routing`, of DeepSeek. See `MixtureOfExperts`. */
   mixtureOfExperts(input: MixtureOfExperts): Tensor;
+
+  /** `y = cap * tanh(x / cap)`: soft-capping of logits (Gemma 2, arXiv 2408.00118, section 2). Throws `InvalidArgument`. */
+  softCap(x: Tensor, cap: number): Tensor;
 
   /** Index of the largest entry of every row, the first among equals. `[rows, 1]`. */
   argmax(x: Tensor): Tensor;
@@ -201,11 +204,13 @@ interface AttentionCommon {
   readonly scale: number;
   /** Sliding window: a query sees its own position and the `window - 1` before it. Absent: all before it. */
   readonly window?: number | undefined;
+  /** Scaled logits are replaced by `softCap * tanh(logit / softCap)` (Gemma 2, arXiv 2408.00118). Absent: they stay. */
+  readonly softCap?: number | undefined;
   readonly sequences: readonly AttentionSequence[];
 }
 
 /**
- * `o_i = softmax(scale * q_i k_{a(i)}^T) v_{a(i)}` with `a(i) = floor(i * kvHeads / heads)`, causal.
+ * `o_i = softmax(scale * q_i k_{a(i)}^T) v_{a(i)}` with `a(i) = floor(i * kvHeads / heads)`, causal; see `softCap`.
  * Result `[tokens, heads * valueDim]`, where `valueDim = values.width / kvHeads`.
  */
 export interface GroupedAttention extends AttentionCommon {

@@ -32,6 +32,7 @@ const families = [
   "smollm3",
   "smollm3-listed",
   "mimo",
+  "gemma2",
 ];
 
 const devices: readonly { name: string; make: () => Promise<Device>; tolerance: number }[] = [

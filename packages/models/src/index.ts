@@ -13,16 +13,18 @@ export {
   type FeedForwardConfig,
   type GatedFeedForwardConfig,
   type GroupedAttentionConfig,
+  type HeadNorms,
   type LatentAttentionConfig,
   type LayerConfig,
   type ModelConfig,
 } from "./config/model-config";
-export { NATIVE_FORMAT_VERSION } from "./config/native";
+export { headNormsOf, NATIVE_FORMAT_VERSION } from "./config/native";
 export { NATIVE_MODEL_TYPE, parseConfig } from "./config/parse-config";
 export { ropeFrequencies } from "./config/rope";
 export { LATENT_NORM_EPSILON, type DeepseekFamily } from "./deepseek/config";
 export { deepseekTensors, type DeepseekTensor, type FusedPart } from "./deepseek/layout";
 export { DecoderLayer, loadAttention, loadDecoderLayer } from "./decoder-layer";
+export { embedTokens, outputLogits } from "./ends";
 export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
 export {
   planGgufExport,

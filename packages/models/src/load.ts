@@ -38,7 +38,7 @@ export async function loadModel(
       layers.push(await loadDecoderLayer(loader, config, layer));
       onProgress?.({ done: layer + 1, total: config.layers.length, unit: "layers" });
     }
-    const finalNorm = await loader.vector("model.norm.weight");
+    const finalNorm = await loader.norm("model.norm", config.normOffset);
     const head = config.tiedEmbeddings ? embedding : await loader.matrix("lm_head.weight");
     const parts = { embedding, layers, finalNorm, head };
     return new Model(config, device, parts, loader, cacheStorage);

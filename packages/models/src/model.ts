@@ -3,6 +3,7 @@ import { PagedCache, type CachePlane, type PagedCacheOptions } from "@transmla/l
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
+import { embedTokens, outputLogits } from "./ends";
 import { Rotations } from "./rotations";
 import type { WeightLoader } from "./weights";
 
@@ -57,7 +58,7 @@ export class Model {
         const { ids, positions, lastRows, ...context } = batch;
         const lists = this.config.layers.map(({ attention }) => attention.frequencies);
         const rotations = new Rotations(device, positions, lists);
-        let x = device.embedding(parts.embedding, ids);
+        let x = embedTokens(device, this.config, parts.embedding, ids);
         for (const [index, layer] of parts.layers.entries()) {
           const pools = cache.pool(index);
           const input = x;
@@ -76,7 +77,7 @@ export class Model {
 
   /** Logits `[tokens, vocab]` of the states `[tokens, hidden]` that `forward` gives. The tensor belongs to the caller. */
   head(states: Tensor): Tensor {
-    return this.device.linear(states, this.parts.head);
+    return outputLogits(this.device, this.config, this.parts.head, states);
   }
 
   /** Releases the weights. Caches made by this model are released by their own `destroy`. */

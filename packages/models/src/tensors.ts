@@ -33,13 +33,39 @@ export function modelTensors(config: ModelConfig): TensorSpec[] {
 export function layerTensors(config: ModelConfig, layer: number): TensorSpec[] {
   const prefix = layerPrefix(layer);
   const { attention, feedForward } = config.layers[layer];
+  const names = layerNormNames[config.layerNorms];
+  const norm = (name: string): TensorSpec => ({
+    name: `${prefix}${name}.weight`,
+    shape: [config.hiddenSize],
+  });
   return [
-    { name: `${prefix}input_layernorm.weight`, shape: [config.hiddenSize] },
+    norm(names.attentionInput),
     ...attentionTensors(attention, config.hiddenSize, attentionPrefix(layer)),
-    { name: `${prefix}post_attention_layernorm.weight`, shape: [config.hiddenSize] },
+    ...(names.attentionOutput ? [norm(names.attentionOutput)] : []),
+    norm(names.feedForwardInput),
     ...feedForwardTensors(feedForward, config.hiddenSize, prefix),
+    ...(names.feedForwardOutput ? [norm(names.feedForwardOutput)] : []),
   ];
 }
+
+/** What the RMS norms of a layer are called; those behind attention and feed-forward are absent from most families. */
+interface LayerNormNames {
+  readonly attentionInput: string;
+  readonly attentionOutput?: string;
+  readonly feedForwardInput: string;
+  readonly feedForwardOutput?: string;
+}
+
+/** Hugging Face names by where the norms stand: one of them changes its meaning. */
+export const layerNormNames: Readonly<Record<ModelConfig["layerNorms"], LayerNormNames>> = {
+  before: { attentionInput: "input_layernorm", feedForwardInput: "post_attention_layernorm" },
+  around: {
+    attentionInput: "input_layernorm",
+    attentionOutput: "post_attention_layernorm",
+    feedForwardInput: "pre_feedforward_layernorm",
+    feedForwardOutput: "post_feedforward_layernorm",
+  },
+};
 
 /** The tensors of one attention, grouped (Hugging Face names) or latent (native names, `docs/formats/native.md`). */
 export function attentionTensors(
@@ -66,8 +92,10 @@ export function attentionTensors(
     projection("o_proj", hiddenSize, heads * headDim, outputBias);
     return specs;
   }
-  const { heads, nopeDim, ropeDim, kvLoraRank, valueDim, qLoraRank } = attention;
-  const queryInput = qLoraRank ?? hiddenSize;
+  const { heads, nopeDim, ropeDim, kvLoraRank, valueDim, qLoraRank, headNorms } = attention;
+  const queryRows = headNorms && heads * headNorms.headDim;
+  const keyRows = headNorms && headNorms.kvHeads * headNorms.headDim;
+  const queryInput = queryRows ?? qLoraRank ?? hiddenSize;
   const norm = (name: string, size: number, epsilon: number | undefined) => {
     if (epsilon !== undefined) specs.push({ name: `${prefix}${name}.weight`, shape: [size] });
   };
@@ -75,10 +103,18 @@ export function attentionTensors(
     projection("q_a_proj", qLoraRank, hiddenSize, attention.queryDownBias ?? false);
     norm("q_a_layernorm", qLoraRank, attention.queryNormEpsilon);
   }
-  projection("q_nope_proj", heads * nopeDim, queryInput, attention.queryBias);
+  if (headNorms) {
+    projection("q_proj", queryRows!, hiddenSize, headNorms.bias);
+    norm("q_norm", headNorms.headDim, headNorms.epsilon);
+    projection("k_proj", keyRows!, hiddenSize, headNorms.bias);
+    norm("k_norm", headNorms.headDim, headNorms.epsilon);
+    projection("kv_a_key_proj", nopeDim > 0 ? kvLoraRank : 0, keyRows!, false);
+  } else {
+    projection("q_nope_proj", heads * nopeDim, queryInput, attention.queryBias);
+  }
   projection("q_rope_proj", heads * ropeDim, queryInput, attention.queryBias);
   projection("kv_a_proj", kvLoraRank, hiddenSize, attention.latentBias);
-  projection("k_rope_proj", ropeDim, hiddenSize, attention.latentBias);
+  projection("k_rope_proj", ropeDim, keyRows ?? hiddenSize, attention.latentBias && !headNorms);
   norm("kv_a_layernorm", kvLoraRank, attention.latentNormEpsilon);
   projection("k_b_proj", attention.keyUpHeads * nopeDim, kvLoraRank, false);
   projection("v_b_proj", attention.valueUpHeads * valueDim, kvLoraRank, false);

@@ -62,10 +62,19 @@ export class WeightLoader {
 
   /** A vector, as a tensor `[1, size]`. */
   async vector(name: string): Promise<Tensor> {
-    const values = await this.checkpoint.read(name, { as: "f32", ...this.abort() });
+    return this.keep(await this.checkpoint.read(name, { as: "f32", ...this.abort() }));
+  }
+
+  private keep(values: Float32Array): Tensor {
     const vector = this.device.tensor(values, [1, values.length]);
     this.loaded.push(vector);
     return vector;
+  }
+
+  /** Weights of an RMS norm, as a tensor `[1, size]`: the stored ones plus the family's offset. */
+  async norm(name: string, offset: number): Promise<Tensor> {
+    const values = await this.checkpoint.read(`${name}.weight`, { as: "f32", ...this.abort() });
+    return this.keep(offset === 0 ? values : values.map((value) => value + offset));
   }
 
   /** A vector's numbers, for decisions that are made on the host. */

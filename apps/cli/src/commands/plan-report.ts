@@ -13,7 +13,6 @@ interface PlanResult {
   readonly sharing: Sharing;
   readonly deployments: readonly DeploymentRow[];
   readonly conversions: readonly ConversionRow[];
-  readonly refusal?: string;
 }
 
 /** Tells a person the plan. */
@@ -29,7 +28,6 @@ export function printDeployments(terminal: Terminal, name: string, plan: PlanRes
     const rows = plan.conversions.map(conversionCells);
     terminal.print("", ...table(conversionColumns, rows, dim));
   }
-  if (plan.refusal) terminal.warn(plan.refusal);
   if (!plan.deployments.some(({ fits }) => fits)) {
     terminal.warn("the weights and one such sequence fit in no way.");
   }

@@ -137,18 +137,6 @@ describe("plan", () => {
     expect(plan).toMatchObject({ conversions: [], model: { attention: "mla" } });
   });
 
-  it("plans a model that cannot be converted, and says so", async () => {
-    const { code, stdout, stderr } = await transmla([
-      "plan",
-      goldenModel("qwen3"),
-      "--target",
-      "rtx4090",
-    ]);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^grouped /m);
-    expect(stderr).toContain("q_norm");
-  });
-
   it("reads a GGUF file's headers", async () => {
     const { rows } = await planOf([goldenModel("llama/model.gguf"), "--target", "l4"]);
     expect(rows[0]!.cacheNumbersPerToken).toBe(64);

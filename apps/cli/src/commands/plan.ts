@@ -114,7 +114,7 @@ export const planCommand = defineCommand({
       const target = await targetOf(context, values);
       const cached = values.context ?? Math.min(DEFAULT_CONTEXT, config.maxPositions);
       const cacheStorage = context.storage.cacheStorage ?? "bf16";
-      const { conversions, refusal } = conversionsOf(files, values);
+      const conversions = conversionsOf(files, values);
       const setting: Setting = {
         target,
         cached,
@@ -138,7 +138,6 @@ export const planCommand = defineCommand({
         sharing: values.share,
         deployments: rows,
         conversions: needs,
-        ...(refusal && { refusal }),
       };
       printDeployments(context.terminal, name, result);
       return result;
@@ -176,22 +175,18 @@ interface PlannedConversion {
   readonly plan: ConversionPlan;
 }
 
-/** Conversions of a model that has grouped attention and, where it cannot be converted, the reason. */
+/** Conversions of a model that has grouped attention. */
 function conversionsOf(
   files: ModelFiles,
   { keep = DEFAULT_KEEP, method }: PlanFlags,
-): { readonly conversions: readonly PlannedConversion[]; readonly refusal?: string } {
+): readonly PlannedConversion[] {
   try {
-    const conversions = keep.map((fraction) => ({
-      keep: fraction,
-      plan: planned(files, method, fraction),
-    }));
-    return { conversions };
+    return keep.map((fraction) => ({ keep: fraction, plan: planned(files, method, fraction) }));
   } catch (error) {
     if (!ConversionError.isInstance(error)) throw error;
-    if (error.code === "AlreadyLatent") return { conversions: [] };
+    if (error.code === "AlreadyLatent") return [];
     if (error.code === "InvalidOption") throw usage(error.message, error.context);
-    return { conversions: [], refusal: error.message };
+    throw error;
   }
 }
 

@@ -19,7 +19,15 @@ export function checkDeepseek(
   layerConfig: OutputFormat["layerConfig"],
 ): void {
   const { maxPositions, layers } = config;
+  if (config.layerNorms === "around") throw noStockClass("norms behind attention and feed-forward");
+  if (config.normOffset !== 0) throw noStockClass("norms whose weights lack a constant");
+  if (config.embeddingFactor !== 1) throw noStockClass("a factor on the embedding");
+  if (config.softCap !== undefined) throw noStockClass("soft-capped logits");
   for (const { attention, feedForward } of layers) {
+    if (attention.kind === "mla" && attention.headNorms) {
+      throw noStockClass("norms of query and key heads");
+    }
+    if (attention.softCap !== undefined) throw noStockClass("soft-capped attention");
     if (feedForward.kind === "experts") throw noStockClass("Mixtral's experts");
     if (feedForward.bias) throw noStockClass("biases of the feed-forward");
     if (attention.window !== undefined && attention.window < maxPositions) {

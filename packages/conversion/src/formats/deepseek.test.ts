@@ -256,6 +256,7 @@ describe("deepseek format", () => {
   it.each([
     ["mixtral", "transmla", "experts"],
     ["mistral-window", "transmla", "sliding window of 16"],
+    ["gemma2", "transmla", "norms behind attention and feed-forward"],
     ["llama-bias", "transmla", "biases of the feed-forward"],
     ["smollm3", "output-aware", "no ladder of one rope_theta"],
     ["llama", "exact", "same frequencies"],

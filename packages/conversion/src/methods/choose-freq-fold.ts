@@ -66,7 +66,7 @@ async function advanceCandidates(
     const decoder = await loadDecoderLayer(loader, files.config, layer);
     const original = files.config.layers[layer].attention as GroupedAttentionConfig;
     const grouped = await readGroupedWeights(files.checkpoint, original, layer);
-    const moment = await runner.inputMoment(fit, decoder);
+    const { key: moment } = await runner.moments(fit, decoder);
     for (const [index, freqFold] of folds.entries()) {
       const candidate = { ropeDim, qLoraRank, freqFold };
       const rotation = transmlaRotation(grouped, original, moment, candidate);

@@ -1,19 +1,19 @@
 import { identity, matrix, type Matrix } from "@transmla/low-rank";
 import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
 import type { GroupedWeights, LatentWeights } from "../weights";
+import { carriedOver } from "./carried-over";
+import { behindHeadNorms } from "./head-norms";
 
 /**
  * The sizes of the exact construction (TransMLA, arXiv 2502.07864): latent `[v_1 … v_g]` and rotated key `[k_1 … k_g]`, each
  * `kvHeads * headDim` numbers, so the cache is that of the original.
  */
 export function exactConfig(original: GroupedAttentionConfig): LatentAttentionConfig {
-  const { heads, kvHeads, headDim, frequencies, scale, window, inputBias, outputBias } = original;
+  const { kvHeads, headDim, frequencies, inputBias, outputBias } = original;
   const width = kvHeads * headDim;
   return {
     kind: "mla",
-    heads,
-    scale,
-    window,
+    ...carriedOver(original),
     kvLoraRank: width,
     ropeDim: width,
     nopeDim: 0,
@@ -39,9 +39,8 @@ export function exactLatent(
   const { heads, kvHeads, headDim } = original;
   const config = exactConfig(original);
   const width = kvHeads * headDim;
-  const columns = weights.query.columns;
-  const ropeKey = matrix(width, columns);
-  const queryRope = matrix(heads * width, columns);
+  const ropeKey = matrix(width, weights.key.columns);
+  const queryRope = matrix(heads * width, weights.query.columns);
   for (let head = 0; head < kvHeads; head++) {
     copyHead(weights.key, head * headDim, ropeKey, 0, { head, kvHeads, headDim });
   }
@@ -49,7 +48,7 @@ export function exactLatent(
     const head = Math.floor((i * kvHeads) / heads);
     copyHead(weights.query, i * headDim, queryRope, i * width, { head, kvHeads, headDim });
   }
-  return {
+  const latent = {
     config,
     queryRope,
     ropeKey,
@@ -57,6 +56,7 @@ export function exactLatent(
     valueUp: identity(width),
     output: weights.output,
   };
+  return behindHeadNorms(latent, weights, original);
 }
 
 /**

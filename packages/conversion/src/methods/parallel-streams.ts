@@ -11,6 +11,7 @@ import {
 } from "@transmla/models";
 import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
 import type { MeasuredInput } from "../formats/format";
+import type { FeatureMoments } from "../features";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
 import type { ConversionJob, ConvertedLayer } from "./method";
 import { embedCalibration } from "./stream-ends";
@@ -56,16 +57,19 @@ export class ParallelStreams {
     return new ParallelStreams(job, runner, original, converted);
   }
 
-  /** `E[x~ x~^T]` of a layer's attention input in one of the streams; warns once if there are fewer tokens than dimensions. */
-  async inputMoment(stream: CalibrationStream, decoder: DecoderLayer): Promise<Matrix> {
-    const moment = await this.runner.inputMoment(stream, decoder);
-    if (this.warnings.length === 0) this.warnIfTooFew(moment);
-    return moment;
+  /** Second moments of a layer's attention in one of the streams; warns once if there are fewer tokens than dimensions. */
+  async moments(stream: CalibrationStream, decoder: DecoderLayer): Promise<FeatureMoments> {
+    const moments = await this.runner.moments(stream, decoder);
+    if (this.warnings.length === 0) this.warnIfTooFew(moments.key);
+    return moments;
   }
 
-  /** A layer's attention input as output formats ask for it, `moment` being known. */
+  /** What keys and values of a layer are made of, as output formats ask for it, `moment` being known. */
   measuredInput(stream: CalibrationStream, decoder: DecoderLayer, moment: Matrix): MeasuredInput {
-    const samples = (tokens: number) => this.runner.attentionInputs(stream, decoder, tokens);
+    const samples = async (tokens: number) => {
+      const features = await this.runner.sequenceFeatures(stream, decoder, tokens);
+      return features.map(({ key }) => key);
+    };
     return { moment, samples };
   }
 

@@ -133,7 +133,7 @@ async function firstLatentGram(setting: Setting): Promise<Float32Array> {
   const decoder = await loadDecoderLayer(loader, files.config, 0);
   const runner = new CalibrationRunner(device, files.config);
   const stream = await embedCalibration({ files }, runner, await windows("calibration_ids"));
-  const moment = await runner.inputMoment(stream, decoder);
+  const { key: moment } = await runner.moments(stream, decoder);
   const weights = await readGroupedWeights(files.checkpoint, original, 0);
   const sizes = { ropeDim: setting.qk_mqa_dim, freqFold: setting.freqfold };
   const { rotation } = transmlaRotation(weights, original, moment, sizes);

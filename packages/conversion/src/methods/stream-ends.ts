@@ -1,11 +1,11 @@
-import { WeightLoader } from "@transmla/models";
+import { outputLogits, WeightLoader } from "@transmla/models";
 import { decodeToF32, type Checkpoint } from "@transmla/tensor-io";
 import type { CalibrationRunner, CalibrationStream } from "../calibration-stream";
 import type { ConversionJob } from "./method";
 
 /** The calibration sequences after the embedding. */
 export async function embedCalibration(
-  { files: { checkpoint }, signal }: Pick<ConversionJob, "files" | "signal">,
+  { files: { checkpoint, config }, signal }: Pick<ConversionJob, "files" | "signal">,
   runner: CalibrationRunner,
   sequences: readonly Int32Array[],
 ): Promise<CalibrationStream> {
@@ -14,6 +14,10 @@ export async function embedCalibration(
     new Set(sequences.flatMap((ids) => [...ids])),
     signal,
   );
+  const { embeddingFactor } = config;
+  if (embeddingFactor !== 1) {
+    for (const row of rows.values()) for (const i of row.keys()) row[i] *= embeddingFactor;
+  }
   return runner.embed(sequences, (id) => rows.get(id)!);
 }
 
@@ -53,7 +57,7 @@ export async function streamLoss(
   const { config } = files;
   const loader = new WeightLoader(device, files.checkpoint, signal);
   try {
-    const norm = await loader.vector("model.norm.weight");
+    const norm = await loader.norm("model.norm", config.normOffset);
     const head = await loader.matrix(
       config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
     );
@@ -69,7 +73,7 @@ export async function streamLoss(
         row += tokens.length;
         const logits = device.scope(() => {
           const x = device.tensor(rows, [tokens.length, config.hiddenSize]);
-          return device.linear(device.rmsNorm(x, norm, config.normEpsilon), head);
+          return outputLogits(device, config, head, device.rmsNorm(x, norm, config.normEpsilon));
         });
         const values = await device.read(logits);
         device.release(logits);

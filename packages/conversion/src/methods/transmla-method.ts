@@ -26,6 +26,12 @@ export const transmlaMethod: ConversionMethod = {
       );
     }
     const { qLoraRank } = options;
+    if (qLoraRank !== undefined && original.headNormEpsilon !== undefined) {
+      throw invalid(
+        "Queries whose heads are normalised (q_norm) are not of low rank in the input; leave qLoraRank out.",
+        { qLoraRank },
+      );
+    }
     const queryRows = original.heads * headDim;
     if (
       qLoraRank !== undefined &&
@@ -88,12 +94,12 @@ class TransmlaConverter implements LayerConverter {
       const original = files.config.layers[layer].attention as GroupedAttentionConfig;
       const grouped = await readGroupedWeights(files.checkpoint, original, layer);
       const layerSizes = { ...sizes, freqFold: this.freqFold };
-      const keyMoment = await streams.inputMoment(streams.original, decoder);
-      const rotation = transmlaRotation(grouped, original, keyMoment, layerSizes);
-      const inputMoment = await streams.inputMoment(streams.converted, decoder);
-      const latent = transmlaLatent(grouped, original, rotation, inputMoment, layerSizes);
+      const before = await streams.moments(streams.original, decoder);
+      const rotation = transmlaRotation(grouped, original, before.key, layerSizes);
+      const moments = await streams.moments(streams.converted, decoder);
+      const latent = transmlaLatent(grouped, original, rotation, moments.key, layerSizes);
       const { keptEnergy } = latent;
-      const input = streams.measuredInput(streams.converted, decoder, inputMoment);
+      const input = streams.measuredInput(streams.converted, decoder, moments.key);
       const weights = await written(layer, latent.weights, input);
       const tensors = encode(layer, weights);
       const { config } = weights;

@@ -9,6 +9,8 @@ import {
 } from "@transmla/low-rank";
 import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
 import type { GroupedWeights, LatentWeights } from "../weights";
+import { carriedOver } from "./carried-over";
+import { behindHeadNorms } from "./head-norms";
 import { fullLatent, jointCompression, lowRankQuery } from "./joint-compression";
 import { roRope, type RoRope } from "./ro-rope";
 
@@ -27,13 +29,11 @@ export function transmlaConfig(
   { ropeDim, qLoraRank }: Pick<TransmlaSizes, "ropeDim" | "qLoraRank">,
   kvLoraRank: number,
 ): LatentAttentionConfig {
-  const { heads, kvHeads, headDim, scale, window, frequencies, inputBias, outputBias } = original;
+  const { kvHeads, headDim, frequencies, inputBias, outputBias } = original;
   const collapse = headDim / ropeDim;
   return {
     kind: "mla",
-    heads,
-    scale,
-    window,
+    ...carriedOver(original),
     kvLoraRank,
     ropeDim,
     qLoraRank,
@@ -88,19 +88,20 @@ export function transmlaLatent(
     : fullLatent(nopeKeys, weights.value);
   const lowRank = qLoraRank ? lowRankQuery(weights.query, inputMoment, qLoraRank) : undefined;
   const query = lowRank ? withBiasOf(lowRank.basis, weights.query) : weights.query;
+  const latent = {
+    config: transmlaConfig(original, sizes, joint.down.rows),
+    queryDown: lowRank?.down,
+    queryNope: query,
+    queryRope: rotatedQueries(query, rowSlice(rotation, 0, ropeDim), { heads, kvHeads, headDim }),
+    latent: joint.down,
+    ropeKey: rowSlice(rotated, 0, ropeDim),
+    keyUp: multiply(transpose(rowSlice(rotation, ropeDim)), joint.keyUp),
+    valueUp: joint.valueUp,
+    output: weights.output,
+  };
   return {
     keptEnergy: joint.keptEnergy,
-    weights: {
-      config: transmlaConfig(original, sizes, joint.down.rows),
-      queryDown: lowRank?.down,
-      queryNope: query,
-      queryRope: rotatedQueries(query, rowSlice(rotation, 0, ropeDim), { heads, kvHeads, headDim }),
-      latent: joint.down,
-      ropeKey: rowSlice(rotated, 0, ropeDim),
-      keyUp: multiply(transpose(rowSlice(rotation, ropeDim)), joint.keyUp),
-      valueUp: joint.valueUp,
-      output: weights.output,
-    },
+    weights: behindHeadNorms(latent, weights, original),
   };
 }
 

@@ -67,6 +67,7 @@ async function stopped(stopAfter: number, more: Attempt = {}): Promise<Map<strin
 
 it.each<[string, Attempt, number[]]>([
   ["output-aware", { family: "smollm3" }, [1, 3]],
+  ["behind norms of heads", { family: "qwen3" }, [1]],
   ["transmla, the fold chosen", { method: { method: "transmla", keep: 0.5 } }, [1]],
   ["exact", { method: { method: "exact" } }, [1, 2]],
   ["the DeepSeek layout", { method: { ...halved, format: "deepseek", dtype: "bf16" } }, [1]],

@@ -10,7 +10,7 @@ export { loadRows, storeRows } from "./cache";
 export { panelBytes, panelRows } from "./panels";
 export { canCode, packRows, repack, unpackRow } from "./rows";
 export { linear } from "./linear";
-export { add, addScaled, argmax, gatedActivation, rmsNorm, rope } from "./pointwise";
+export { add, addScaled, argmax, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 export { attend, joinStates } from "./attention";
 
 /** Bytes that any function needs at its last argument, `workspace`: one thread's room for intermediate blocks. */

@@ -1,5 +1,6 @@
 import { madd } from "./madd";
 import { exp4, sum4 } from "./exp";
+import { softCap4 } from "./soft-cap";
 
 /** `y = a + b`, `count` numbers. */
 export function add(y: usize, a: usize, b: usize, count: i32): void {
@@ -121,6 +122,26 @@ export function rope(
       x += 2 * end;
       y += 2 * end;
     }
+  }
+}
+
+/** `y = factor * y`, `count` numbers. */
+export function scale(y: usize, factor: f32, count: i32): void {
+  const factors = f32x4.splat(factor);
+  let i: usize = 0;
+  for (const whole = <usize>(count & ~3) * 4; i < whole; i += 16) {
+    v128.store(y + i, f32x4.mul(v128.load(y + i), factors));
+  }
+  for (; i < <usize>count * 4; i += 4) store<f32>(y + i, load<f32>(y + i) * factor);
+}
+
+/** `y = cap * tanh(x / cap)`, `count` numbers; the last step reads and writes up to 12 bytes beyond. */
+export function softCap(y: usize, x: usize, cap: f32, count: i32): void {
+  const caps = f32x4.splat(cap);
+  const inverses = f32x4.splat(1 / cap);
+  const end = <usize>count * 4;
+  for (let i: usize = 0; i < end; i += 16) {
+    v128.store(y + i, softCap4(v128.load(x + i), caps, inverses));
   }
 }
 

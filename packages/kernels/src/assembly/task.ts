@@ -57,6 +57,8 @@ export class Task {
   storageA: i32;
   storageB: i32;
   valueStorage: i32;
+  /** Soft cap of the logits, in units of ln 2; 0 for none. */
+  softCap: f32;
 }
 
 /** Index in the per-row arrays of row `r` of a block of `heads` heads per token that begins at `firstRow`. */

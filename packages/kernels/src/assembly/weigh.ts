@@ -1,12 +1,13 @@
 import { roundWeights } from "./bytes";
 import { powerOfTwo4 } from "./exp";
+import { softCap4 } from "./soft-cap";
 import { rowIndex, RUN, Task } from "./task";
 
 /** Below every logit. */
 export const MASKED: f32 = -3e38;
 
 /**
- * Turns logits into weights `2^(logit - largest)` and carries the state of every row on. Unseen columns become 0. With
+ * Turns logits, soft-capped where the task asks for it, into weights `2^(logit - largest)` and carries the state of every row on. Unseen columns become 0. With
  * `units`, weights times `scales` are rounded in the end, and what one is worth is stored there for every row.
  */
 export function weigh(
@@ -22,6 +23,7 @@ export function weigh(
   units: usize,
 ): void {
   const padded = <usize>((count + 3) & ~3) * 4;
+  if (task.softCap > 0) softCapRows(scores, rows, padded, task.softCap);
   for (let r = 0; r < rows; r++) {
     const s = scores + <usize>r * RUN * 4;
     const position = firstPosition + r / heads;
@@ -53,6 +55,18 @@ export function weigh(
       sum += load<f32>(task.sum + row * 4);
     }
     store<f32>(task.sum + row * 4, sum);
+  }
+}
+
+/** Caps the logits of all rows, those that no query sees included: they are masked later. */
+function softCapRows(scores: usize, rows: i32, bytes: usize, cap: f32): void {
+  const caps = f32x4.splat(cap);
+  const inverses = f32x4.splat(1 / cap);
+  for (let r = 0; r < rows; r++) {
+    const s = scores + <usize>r * RUN * 4;
+    for (let i: usize = 0; i < bytes; i += 16) {
+      v128.store(s + i, softCap4(v128.load(s + i), caps, inverses));
+    }
   }
 }
 

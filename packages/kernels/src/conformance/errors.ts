@@ -54,7 +54,8 @@ export function errorTests(subject: Subject): void {
     expectCode("IndexOutOfRange", () => device.embedding(table, ids(0, 2)));
     expectCode("IndexOutOfRange", () => device.embedding(table, ids(-1)));
     expectCode("InvalidArgument", () => device.embedding(table, ids()));
-    device.embedding(table, ids(1, 0));
+    expectCode("InvalidArgument", () => device.embedding(table, ids(1), NaN));
+    device.embedding(table, ids(1, 0), 0.5);
     expectCode("IndexOutOfRange", () => device.gatherRows(x, ids(3)));
     expectCode("InvalidArgument", () => device.gatherRows(x, ids()));
     device.gatherRows(x, ids(2));
@@ -86,6 +87,9 @@ export function errorTests(subject: Subject): void {
     expectCode("ShapeMismatch", () => device.gatedActivation(x, zeros(device, 2, 1), "silu"));
     expectCode("InvalidArgument", () => device.gatedActivation(x, x, "relu" as Activation));
     device.gatedActivation(x, x, "silu");
+    expectCode("InvalidArgument", () => device.softCap(x, 0));
+    expectCode("InvalidArgument", () => device.softCap(x, NaN));
+    device.softCap(x, 30);
     const table = ropeTable(device, [1], 4);
     expectCode("IndexOutOfRange", () => device.rope(x, table, ids(0, 4)));
     expectCode("IndexOutOfRange", () => device.rope(x, table, ids(0, -1)));
@@ -113,7 +117,7 @@ export function errorTests(subject: Subject): void {
     };
     const refused = (
       code: Parameters<typeof expectCode>[0],
-      change: Partial<typeof valid> & { window?: number },
+      change: Partial<typeof valid> & { window?: number; softCap?: number },
     ) => expectCode(code, () => device.groupedAttention({ ...valid, ...change }));
     const refusedSequence = (
       code: Parameters<typeof expectCode>[0],
@@ -132,6 +136,9 @@ export function errorTests(subject: Subject): void {
     refused("InvalidArgument", { scale: NaN });
     refused("InvalidArgument", { window: 0 });
     refused("InvalidArgument", { window: 2.5 });
+    refused("InvalidArgument", { softCap: 0 });
+    refused("InvalidArgument", { softCap: Infinity });
+    device.groupedAttention({ ...valid, softCap: 50 });
     refusedSequence("InvalidArgument", { queryCount: 0 });
     refusedSequence("IndexOutOfRange", { queryStart: 2 });
     refusedSequence("IndexOutOfRange", { queryStart: -1 });
@@ -163,7 +170,7 @@ export function errorTests(subject: Subject): void {
     type Change = { [Key in keyof typeof valid]?: (typeof valid)[Key] | undefined };
     const refused = (
       code: Parameters<typeof expectCode>[0],
-      change: Change & { window?: number; way?: AttentionWay },
+      change: Change & { window?: number; softCap?: number; way?: AttentionWay },
     ) =>
       expectCode(code, () =>
         device.latentAttention({ ...valid, ...change } as Parameters<Device["latentAttention"]>[0]),
@@ -180,6 +187,7 @@ export function errorTests(subject: Subject): void {
     refused("InvalidArgument", { heads: 0 });
     refused("InvalidArgument", { way: "sideways" as AttentionWay });
     refused("InvalidArgument", { window: 0 });
+    refused("InvalidArgument", { softCap: -1 });
     refused("ShapeMismatch", { queryNope: zeros(device, 2, 13) });
     refused("ShapeMismatch", { queryNope: zeros(device, 2, 8) });
     refused("ShapeMismatch", { queryRope: zeros(device, 1, 8) });

@@ -11,6 +11,7 @@ interface Case {
   readonly valueDim?: number;
   readonly pageTokens?: number;
   readonly window?: number;
+  readonly softCap?: number;
   readonly amplitude?: number;
   readonly parts: readonly (readonly [queries: number, length: number])[];
 }
@@ -88,6 +89,42 @@ const cases: readonly Case[] = [
     parts: [[9, 20]],
   },
   {
+    title: "soft cap of 2",
+    heads: 6,
+    kvHeads: 3,
+    headDim: 9,
+    softCap: 2,
+    amplitude: 3,
+    parts: [
+      [1, 150],
+      [21, 30],
+    ],
+  },
+  {
+    title: "soft cap of 50, window of 7, small logits",
+    heads: 4,
+    kvHeads: 2,
+    headDim: 8,
+    window: 7,
+    softCap: 50,
+    parts: [
+      [40, 40],
+      [1, 35],
+    ],
+  },
+  {
+    title: "soft cap of 50 on logits of ±10,000",
+    heads: 4,
+    kvHeads: 2,
+    headDim: 16,
+    softCap: 50,
+    amplitude: 60,
+    parts: [
+      [9, 30],
+      [1, 40],
+    ],
+  },
+  {
     title: "logits of ±10,000",
     heads: 4,
     kvHeads: 2,
@@ -144,7 +181,7 @@ export function groupedAttentionTests(subject: Subject): void {
 
 async function compare(subject: Subject, c: Case, random: Random): Promise<void> {
   const { device } = subject;
-  const { heads, kvHeads, headDim, window } = c;
+  const { heads, kvHeads, headDim, window, softCap } = c;
   const valueDim = c.valueDim ?? headDim;
   const scale = 1 / Math.sqrt(headDim);
   const batch = new Batch(random, c.pageTokens ?? 8, c.parts);
@@ -164,6 +201,7 @@ async function compare(subject: Subject, c: Case, random: Random): Promise<void>
         range(first, last, (n) => cut(keys.row(sequence, n), headDim)),
         range(first, last, (n) => cut(values.row(sequence, n), valueDim)),
         scale,
+        softCap,
       );
       expected.set(output, (row * heads + head) * valueDim);
     }
@@ -177,6 +215,7 @@ async function compare(subject: Subject, c: Case, random: Random): Promise<void>
     kvHeads,
     scale,
     window,
+    softCap,
     sequences: batch.sequences,
   });
   await expectClose(subject, y, [batch.tokens, heads * valueDim], expected);

@@ -30,6 +30,7 @@ interface Case {
   readonly valueUpHeads?: number;
   readonly pageTokens?: number;
   readonly window?: number;
+  readonly softCap?: number;
   readonly amplitude?: number;
   readonly storage?: WeightStorage;
   readonly parts: readonly (readonly [queries: number, length: number])[];
@@ -119,6 +120,18 @@ const cases: readonly Case[] = [
     parts: mixed,
   },
   { title: "window of 5", heads: 4, rank: 24, ...full, window: 5, parts: mixed },
+  { title: "soft cap of 2", heads: 4, rank: 24, ...full, softCap: 2, amplitude: 3, parts: mixed },
+  {
+    title: "soft cap of 3, one latent for keys and values",
+    heads: 3,
+    rank: 20,
+    nopeDim: 20,
+    ropeDim: 8,
+    softCap: 3,
+    window: 40,
+    pageTokens: 64,
+    parts: [[2, 130]],
+  },
   { title: "logits of ±10,000", heads: 4, rank: 24, ...full, amplitude: 100, parts: mixed },
   {
     title: "decode, all heads at once",
@@ -225,7 +238,7 @@ function build(device: Device, c: Case, random: Random) {
         ...(ropeKeys?.row(sequence, n) ?? []),
       ]);
       const values = range(first, last, (n) => project(valueBlock, latents.row(sequence, n)));
-      expected.set(attend(query, keys, values, scale), at * valueDim);
+      expected.set(attend(query, keys, values, scale, c.softCap), at * valueDim);
     }
   });
 
@@ -241,6 +254,7 @@ function build(device: Device, c: Case, random: Random) {
     heads,
     scale,
     window: c.window,
+    softCap: c.softCap,
     sequences: batch.sequences,
   };
   return { input, expected, shape: [batch.tokens, heads * valueDim] as const };

@@ -86,7 +86,7 @@ export function linearTests(subject: Subject): void {
       }
     });
 
-    test(`embedding: rows of a table, ${storage}`, async () => {
+    test(`embedding: rows of a table, times a factor, ${storage}`, async () => {
       const random = new Random(2);
       for (const [rows, width] of [
         [1, 1],
@@ -103,6 +103,9 @@ export function linearTests(subject: Subject): void {
         ]);
         const result = subject.device.embedding(weight, ids);
         await expectClose(subject, result, [9, columns], expected.flat());
+        const scaled = subject.device.embedding(weight, ids, -5.5);
+        const factored = expected.flat().map((value) => -5.5 * value);
+        await expectClose(subject, scaled, [9, columns], factored);
       }
     });
 

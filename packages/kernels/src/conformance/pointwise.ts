@@ -113,6 +113,21 @@ export function pointwiseTests(subject: Subject): void {
     });
   }
 
+  test("softCap: random, small and extreme numbers", async () => {
+    const { device } = subject;
+    const random = new Random(13);
+    for (const shape of shapes) {
+      const x = randomTensor(device, random, shape, 20);
+      const expected = x.values.map((value) => 8 * Math.tanh(value / 8));
+      await expectClose(subject, device.softCap(x.tensor, 8), shape, expected);
+    }
+    // One number per tensor, so that each is compared at its own magnitude.
+    for (const x of [0, 1e-6, -1e-3, 0.5, -8.9, 9.1, 40, -300, 3e38, -3e38]) {
+      const y = device.softCap(tensorOf(device, [[x]]), 30);
+      await expectClose(subject, y, [1, 1], [30 * Math.tanh(Math.fround(x) / 30)]);
+    }
+  });
+
   test("rope: a quarter turn", async () => {
     const { device } = subject;
     const table = ropeTable(device, [Math.PI / 2, 0], 3);

@@ -72,18 +72,20 @@ function slot({ pages }: AttentionSequence, pageTokens: number, n: number): numb
 }
 
 /**
- * Attention of one query as it is written in every textbook: `sum_n softmax(scale * q . k_n)_n v_n`, in float64.
+ * Attention of one query as it is written in every textbook: `sum_n softmax(scale * q . k_n)_n v_n`, in float64; logits `x` are
+ * `softCap * tanh(x / softCap)` where one is given.
  */
 export function attend(
   query: ArrayLike<number>,
   keys: readonly ArrayLike<number>[],
   values: readonly ArrayLike<number>[],
   scale: number,
+  softCap?: number,
 ): Float64Array {
   const logits = keys.map((key) => {
     let sum = 0;
     for (let i = 0; i < query.length; i++) sum += query[i]! * key[i]!;
-    return scale * sum;
+    return softCap === undefined ? scale * sum : softCap * Math.tanh((scale * sum) / softCap);
   });
   const largest = Math.max(...logits);
   const weights = logits.map((logit) => Math.exp(logit - largest));

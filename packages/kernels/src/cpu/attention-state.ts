@@ -37,9 +37,10 @@ export interface AttentionSizes {
   readonly valueDim: number;
   readonly scale: number;
   readonly window: number | undefined;
+  readonly softCap: number | undefined;
 }
 
-const TASK_BYTES = 34 * 4;
+const TASK_BYTES = 35 * 4;
 const NO_WINDOW = 2 ** 31 - 1;
 /** Below every logit; as in `assembly/attention.ts`. */
 const LOWEST = -3e38;
@@ -153,12 +154,11 @@ export class AttentionState {
     values: CachePlane,
     { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
   ): number[] {
-    const { heads, scale, window } = this.#sizes;
+    const { heads, scale, window, softCap = 0 } = this.#sizes;
     // Both slices of keys and slices of values serve whole groups.
     const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
     const groups = heads / groupHeads;
     const states = piece * this.#rows;
-    scaleBits[0] = scale;
     // A flat list, because this runs for every layer of every token.
     const fields = [
       a.query,
@@ -191,18 +191,24 @@ export class AttentionState {
       range.base,
       range.start,
       range.end,
-      scaleInteger[0]!,
+      bitsOf(scale),
       a.keys.storage,
       b.keys.storage,
       values.storage,
+      bitsOf(softCap * Math.LOG2E),
     ];
     return fields;
   }
 }
 
+const real = new Float32Array(1);
+const bits = new Int32Array(real.buffer);
+
 /** The bits of a float32. */
-const scaleBits = new Float32Array(1);
-const scaleInteger = new Int32Array(scaleBits.buffer);
+function bitsOf(value: number): number {
+  real[0] = value;
+  return bits[0]!;
+}
 
 const NONE: LogitPart = { query: 0, keys: floatPlane(0, 0), width: 0 };
 

@@ -29,6 +29,7 @@ import {
   checkReadPages,
   checkRmsNorm,
   checkRope,
+  checkSoftCap,
   checkTensor,
   checkThreads,
   checkWeight,
@@ -53,7 +54,7 @@ import { cpuMemoryBytes } from "./memory-needs";
 import type { SimdBuild } from "./module";
 import { multiply } from "./multiply";
 import { PackedWeight } from "./packed-weight";
-import { add, gatedActivation, rmsNorm, rope } from "./pointwise";
+import { add, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 import { createRuntime, placeIntegers, type Runtime } from "./runtime";
 
 /**
@@ -154,14 +155,15 @@ class WasmDevice implements CpuDevice {
 
   // Operations
 
-  embedding(table: Weight, ids: Int32Array): Tensor {
-    checkEmbedding(table, ids);
+  embedding(table: Weight, ids: Int32Array, factor = 1): Tensor {
+    checkEmbedding(table, ids, factor);
     const { pointer, storage, inputs } = this.#weights.get(table);
     return this.#result([ids.length, inputs], (y) => {
       const row = (id: number, t: number): Call => {
         return ["unpackRow", pointer, storage, inputs, id, y + 4 * t * inputs];
       };
       this.#runtime.run(Array.from(ids, row));
+      if (factor !== 1) scale(this.#runtime, y, factor, ids.length * inputs);
     });
   }
 
@@ -284,6 +286,14 @@ class WasmDevice implements CpuDevice {
     return this.#result(input.x.shape, (to) =>
       mixtureOfExperts(this.#runtime, input, ff, pointers, experts, to),
     );
+  }
+
+  softCap(x: Tensor, cap: number): Tensor {
+    checkSoftCap(cap);
+    const from = this.#tensors.get(x);
+    return this.#result(x.shape, (y) => {
+      softCap(this.#runtime, y, from, cap, x.shape[0] * x.shape[1]);
+    });
   }
 
   argmax(x: Tensor): Tensor {

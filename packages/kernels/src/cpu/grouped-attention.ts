@@ -13,7 +13,7 @@ export function groupedAttention(
   pointers: { readonly query: Pointer; readonly keys: CachePlane; readonly values: CachePlane },
   to: Pointer,
 ): void {
-  const { heads, kvHeads, keys, sequences, scale, window } = input;
+  const { heads, kvHeads, keys, sequences, scale, window, softCap } = input;
   const { tokens, headDim, valueDim } = sizes;
   const part = { query: pointers.query, keys: pointers.keys, width: headDim };
   const sharing = {
@@ -23,7 +23,8 @@ export function groupedAttention(
     valueWidth: valueDim,
   };
   runtime.memory.temporarily((allocate) => {
-    const state = new AttentionState(runtime, { tokens, heads, valueDim, scale, window }, allocate);
+    const all = { tokens, heads, valueDim, scale, window, softCap };
+    const state = new AttentionState(runtime, all, allocate);
     const visits = sequences.map((sequence) => ({
       sequence,
       range: pagedRange(runtime, sequence, window, keys.pageTokens, allocate),

@@ -15,6 +15,8 @@ export const KERNEL_NAMES = [
   "repack",
   "rmsNorm",
   "rope",
+  "scale",
+  "softCap",
   "storeRows",
   "unpackRow",
 ] as const;

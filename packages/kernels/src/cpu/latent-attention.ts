@@ -68,7 +68,7 @@ function tokensOf(sequences: readonly AttentionSequence[]): { first: number; tok
 /** `q~ = U_k^T q`; softmax over `q~ . c + q_rope . r`; `o = U_v sum_n p_n c_n`. */
 function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): void {
   const { runtime, input, sizes, pointers } = call;
-  const { heads, scale, window, latents } = input;
+  const { heads, scale, window, softCap, latents } = input;
   const { kvLoraRank: rank, nopeDim, ropeDim, valueDim } = sizes;
   const { first, tokens } = tokensOf(sequences);
   runtime.memory.temporarily((allocate) => {
@@ -90,7 +90,7 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
 
     const state = new AttentionState(
       runtime,
-      { tokens, heads, scale, window, valueDim: rank },
+      { tokens, heads, scale, window, softCap, valueDim: rank },
       allocate,
     );
     const shared = { keyHeads: 1, keyWidth: rank, valueHeads: 1, valueWidth: rank };
@@ -145,7 +145,7 @@ function perHead(
 /** Restores keys and values block by block, then attends to them as if they were a cache. */
 function attendExpanded(call: Call, sequence: AttentionSequence): void {
   const { runtime, input, sizes, pointers } = call;
-  const { heads, scale, window } = input;
+  const { heads, scale, window, softCap } = input;
   const { kvLoraRank: rank, nopeDim, ropeDim, valueDim } = sizes;
   const { queryStart, queryCount, length } = sequence;
   const local = { ...sequence, queryStart: 0 };
@@ -158,7 +158,7 @@ function attendExpanded(call: Call, sequence: AttentionSequence): void {
   runtime.memory.temporarily((allocate) => {
     const state = new AttentionState(
       runtime,
-      { tokens: queryCount, heads, scale, window, valueDim },
+      { tokens: queryCount, heads, scale, window, softCap, valueDim },
       allocate,
     );
     const block = allocateBlock(call, allocate);

@@ -68,3 +68,23 @@ export function rope(
     return ["rope", y + at, x + at, cos, sin, positions + 4 * first, n, heads, half];
   });
 }
+
+/** `y = factor * y`, `count` numbers. */
+export function scale(runtime: Runtime, y: Pointer, factor: number, count: number): void {
+  byRows(runtime, count, 1, 16, (first, n) => ["scale", y + 4 * first, factor, n]);
+}
+
+/** `y = cap * tanh(x / cap)`, `count` numbers. */
+export function softCap(
+  runtime: Runtime,
+  y: Pointer,
+  x: Pointer,
+  cap: number,
+  count: number,
+): void {
+  // An exponential costs as much as some 4 sums.
+  byRows(runtime, count, 4, 16, (first, n) => {
+    const at = 4 * first;
+    return ["softCap", y + at, x + at, cap, n];
+  });
+}

@@ -1,6 +1,6 @@
 import type { AttentionSequence, GroupedAttention, LatentAttention } from "../device";
 import type { GroupedSizes, LatentSizes } from "../validate";
-import { softmax } from "./softmax";
+import { softmax, softCapped } from "./softmax";
 
 /** Numbers of a page pool, and how to find row `n` of a sequence in them. */
 export interface Plane {
@@ -67,7 +67,7 @@ export function groupedAttention(
         logits[n - first] =
           scale * dot(query, (row * heads + head) * headDim, keys.values, key, headDim);
       }
-      const p = softmax(logits);
+      const p = softmax(softCapped(logits, input.softCap));
       for (let v = 0; v < valueDim; v++) {
         let sum = 0;
         for (let n = first; n <= position; n++) {
@@ -132,7 +132,7 @@ function ropeLogits(
   return logits;
 }
 
-/** `q~ = U_k^T q`, `p = softmax(scale * (q~ . c + q_rope . r))`, `o = U_v sum_n p_n c_n`. */
+/** `q~ = U_k^T q`, `p = softmax(scale * (q~ . c + q_rope . r))` (soft-capped), `o = U_v sum_n p_n c_n`. */
 function absorbedHead(
   input: LatentAttention,
   sizes: LatentSizes,
@@ -152,7 +152,7 @@ function absorbedHead(
     }
   }
 
-  const p = softmax(logits);
+  const p = softmax(softCapped(logits, input.softCap));
   const mixed = new Float64Array(rank);
   for (let n = first; n <= position; n++) {
     const latent = rowOffset(latents, pages, n);
@@ -215,7 +215,7 @@ function expandedHead(
       logits[n - first]! += input.scale * dot(queryNope, start, key, 0, nopeDim);
     }
   }
-  const p = softmax(logits);
+  const p = softmax(softCapped(logits, input.softCap));
   const output = new Float64Array(valueDim);
   for (let n = first; n <= position; n++) {
     const value = restore(valueUp, sizes.valueUpHeads, valueDim, n);

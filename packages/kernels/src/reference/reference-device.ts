@@ -29,6 +29,7 @@ import {
   checkReadPages,
   checkRmsNorm,
   checkRope,
+  checkSoftCap,
   checkShape,
   checkTensor,
   checkWeight,
@@ -103,10 +104,14 @@ class ReferenceDevice implements Device {
 
   // Operations
 
-  embedding(table: Weight, ids: Int32Array): Tensor {
-    checkEmbedding(table, ids);
+  embedding(table: Weight, ids: Int32Array, factor = 1): Tensor {
+    checkEmbedding(table, ids, factor);
     const columns = table.shape[1];
-    return this.#result(takeRows(this.#weights.get(table), columns, ids), [ids.length, columns]);
+    const rows = takeRows(this.#weights.get(table), columns, ids);
+    return this.#result(
+      rows.map((value) => factor * value),
+      [ids.length, columns],
+    );
   }
 
   linear(x: Tensor, weight: Weight, bias?: Tensor): Tensor {
@@ -231,6 +236,14 @@ class ReferenceDevice implements Device {
     const x = this.#tensors.get(input.x);
     const logits = this.#tensors.get(input.routerLogits);
     return this.#result(mixtureOfExperts(input, ff, x, logits, experts), input.x.shape);
+  }
+
+  softCap(x: Tensor, cap: number): Tensor {
+    checkSoftCap(cap);
+    return this.#result(
+      this.#tensors.get(x).map((value) => cap * Math.tanh(value / cap)),
+      x.shape,
+    );
   }
 
   argmax(x: Tensor): Tensor {

@@ -7,3 +7,10 @@ export function softmax(logits: Float64Array): Float64Array {
   for (let i = 0; i < logits.length; i++) logits[i]! /= sum;
   return logits;
 }
+
+/** `cap * tanh(x_i / cap)`; without a cap the logits as they are. In place. */
+export function softCapped(logits: Float64Array, cap: number | undefined): Float64Array {
+  if (cap === undefined) return logits;
+  for (let i = 0; i < logits.length; i++) logits[i] = cap * Math.tanh(logits[i]! / cap);
+  return logits;
+}

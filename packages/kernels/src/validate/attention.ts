@@ -14,6 +14,7 @@ import {
   ensureShape,
   ensureSize,
 } from "./ensure";
+import { checkSoftCap } from "./operations";
 
 /** Sizes that a grouped attention implies. */
 export interface GroupedSizes {
@@ -44,7 +45,7 @@ export function checkGroupedAttention(input: GroupedAttention): GroupedSizes {
   ensureSize("keys.width", keys.width, kvHeads * headDim);
   const valueDim = columnsPerHead("values", values.width, kvHeads);
   ensureSamePages("values", values, keys);
-  checkSoftmax(input.scale, input.window);
+  checkSoftmax(input);
   checkSequences(input.sequences, query.shape[0], keys);
   return { tokens: query.shape[0], headDim, valueDim };
 }
@@ -84,7 +85,7 @@ export function checkLatentAttention(input: LatentAttention): LatentSizes {
     () => `Unknown way "${String(input.way)}"; use "auto", "absorbed" or "expanded".`,
     { way: input.way },
   );
-  checkSoftmax(input.scale, input.window);
+  checkSoftmax(input);
   checkSequences(input.sequences, tokens, latents);
   return { tokens, kvLoraRank, nopeDim, ropeDim, valueDim, keyUpHeads, valueUpHeads };
 }
@@ -142,7 +143,7 @@ function ensureSamePages(name: string, pool: PagePool, other: PagePool): void {
   ensureSize(`${name}.pages`, pool.pages, other.pages);
 }
 
-function checkSoftmax(scale: number, window: number | undefined): void {
+function checkSoftmax({ scale, window, softCap }: GroupedAttention | LatentAttention): void {
   ensure(
     Number.isFinite(scale),
     "InvalidArgument",
@@ -150,6 +151,7 @@ function checkSoftmax(scale: number, window: number | undefined): void {
     { scale },
   );
   if (window !== undefined) ensureCount("window", window);
+  if (softCap !== undefined) checkSoftCap(softCap);
 }
 
 function checkSequences(

@@ -84,9 +84,15 @@ export function checkPageLayout(layout: PageLayout): void {
 
 // Operations ---------------------------------------------------------------------------------------------------------
 
-/** For `Device.embedding`. Throws `InvalidArgument` without ids, `IndexOutOfRange`. */
-export function checkEmbedding(table: Weight, ids: Int32Array): void {
+/** For `Device.embedding`. Throws `InvalidArgument` without ids or for a factor that is no number, `IndexOutOfRange`. */
+export function checkEmbedding(table: Weight, ids: Int32Array, factor: number): void {
   ensureCount("ids.length", ids.length);
+  ensure(
+    Number.isFinite(factor),
+    "InvalidArgument",
+    () => `factor must be a finite number, got ${factor}.`,
+    { factor },
+  );
   ensureIndices("ids", ids, table.shape[0]);
 }
 
@@ -177,6 +183,16 @@ export function checkMixtureOfExperts(input: MixtureOfExperts): { ff: number } {
     ensureShape(`experts[${e}].down`, expert.down.shape, [hidden, ff]);
   });
   return { ff };
+}
+
+/** A soft cap, of `Device.softCap` or of an attention. Throws `InvalidArgument` unless positive and finite. */
+export function checkSoftCap(softCap: number): void {
+  ensure(
+    softCap > 0 && Number.isFinite(softCap),
+    "InvalidArgument",
+    () => `A soft cap must be a positive finite number, got ${softCap}.`,
+    { softCap },
+  );
 }
 
 /** What a machine is said to do: numbers per second. */

@@ -17,7 +17,7 @@ export class GroupedAttentionLayer implements AttentionLayer {
 
   private constructor(
     private readonly device: Device,
-    private readonly config: GroupedAttentionConfig,
+    readonly config: GroupedAttentionConfig,
     private readonly query: Projection,
     private readonly key: Projection,
     private readonly value: Projection,
@@ -63,15 +63,10 @@ export class GroupedAttentionLayer implements AttentionLayer {
     const { slots, sequences, pools, rotations } = context;
     const [keys] = pools as [PagePool, PagePool];
     const rope = rotations.table(config.frequencies)!;
-    const rotated = (projection: Projection, norm: Tensor | undefined) => {
-      const heads = project(device, x, projection);
-      const normed = norm ? device.rmsNorm(heads, norm, config.headNormEpsilon!) : heads;
-      return device.rope(normed, rope, rotations.rows);
-    };
-    const query = rotated(this.query, this.norms?.query);
-    const key = rotated(this.key, this.norms?.key);
-    device.writePages(keys, key, slots);
-    const { heads, kvHeads, scale, window } = config;
+    const still = this.beforeRotation(x);
+    const query = device.rope(still.query, rope, rotations.rows);
+    device.writePages(keys, device.rope(still.key, rope, rotations.rows), slots);
+    const { heads, kvHeads, scale, window, softCap } = config;
     return device.groupedAttention({
       query,
       keys,
@@ -80,8 +75,21 @@ export class GroupedAttentionLayer implements AttentionLayer {
       kvHeads,
       scale,
       window,
+      softCap,
       sequences,
     });
+  }
+
+  /** Queries and keys, normalised where the family does so: `[tokens, heads * headDim]`, `[tokens, kvHeads * headDim]`. */
+  beforeRotation(x: Tensor): { readonly query: Tensor; readonly key: Tensor } {
+    const heads = (projection: Projection, norm: Tensor | undefined) => {
+      const rows = project(this.device, x, projection);
+      return norm ? this.device.rmsNorm(rows, norm, this.config.headNormEpsilon!) : rows;
+    };
+    return {
+      query: heads(this.query, this.norms?.query),
+      key: heads(this.key, this.norms?.key),
+    };
   }
 
   output(mixed: Tensor): Tensor {

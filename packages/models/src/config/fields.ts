@@ -44,6 +44,11 @@ export class Fields {
     return value.value;
   }
 
+  /** A positive finite number, nothing where the field is null, `fallback` where it is absent. Throws `InvalidConfig`. */
+  optionalPositive(name: string, fallback: number): number | undefined {
+    return this.json.get(name) === null ? undefined : this.positive(name, fallback);
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     const value = this.get(name) ?? fallback;
     if (typeof value !== "boolean") this.fail(name, "true or false", value);

@@ -11,6 +11,14 @@ export interface ModelConfig {
   readonly normEpsilon: number;
   /** The output head is the embedding table. */
   readonly tiedEmbeddings: boolean;
+  /** Factor on the embedded tokens. */
+  readonly embeddingFactor: number;
+  /** What is added to the stored weights of the RMS norms of layers and model. */
+  readonly normOffset: number;
+  /** Where a layer's RMS norms stand: before attention and feed-forward, or before and behind both. */
+  readonly layerNorms: "before" | "around";
+  /** Soft cap of the model's logits. */
+  readonly softCap?: number | undefined;
   readonly layers: readonly LayerConfig[];
   readonly bosTokenId?: number | undefined;
   readonly eosTokenIds: readonly number[];
@@ -32,6 +40,8 @@ interface AttentionBase {
   readonly scale: number;
   /** Sliding window in tokens, the query's own included. */
   readonly window?: number | undefined;
+  /** Soft cap of the logits. */
+  readonly softCap?: number | undefined;
   /** Bias of the output projection. */
   readonly outputBias: boolean;
 }
@@ -67,8 +77,23 @@ export interface LatentAttentionConfig extends AttentionBase {
   /** Present where the latent passes an RMS norm (DeepSeek); what is cached is the normalised latent. */
   readonly latentNormEpsilon?: number | undefined;
   readonly queryBias: boolean;
-  /** Bias of the latent and of the rotated key. */
+  /** Bias of the latent and of the rotated key (with `headNorms` of the latent alone). */
   readonly latentBias: boolean;
+  /** Present where query and key heads are normalised before anything is made of them, as in the original of a converted model (Qwen3). */
+  readonly headNorms?: HeadNorms | undefined;
+}
+
+/**
+ * Queries and keys of an attention with norms of their heads: `q^_i = norm(W_q x)_i`, `k^_a = norm(W_k x)_a` of `headDim` numbers each.
+ * The position-free query of head `i` is `q^_i` itself (`nopeDim` is `headDim`, or 0), its rotated part a map of all `q^`; the rotated
+ * key is a map of all `k^`, the latent one of `x` and, where there are position-free keys, of `k^`.
+ */
+export interface HeadNorms {
+  readonly epsilon: number;
+  readonly headDim: number;
+  readonly kvHeads: number;
+  /** Biases of `W_q` and `W_k`. */
+  readonly bias: boolean;
 }
 
 export type FeedForwardConfig = GatedFeedForwardConfig | ExpertsFeedForwardConfig;

@@ -4,6 +4,7 @@ import type { Fields } from "./fields";
 import type {
   AttentionConfig,
   GroupedAttentionConfig,
+  HeadNorms,
   LatentAttentionConfig,
 } from "./model-config";
 
@@ -22,7 +23,7 @@ export const NATIVE_FORMAT_VERSION = 1;
  *     }
  *
  * A layer names its list of `qk_rope_head_dim / 2` frequencies (radians per position) by index, because layers often share
- * one. Query heads, softmax scale and sliding windows remain those of the original.
+ * one. Query heads, their norms, softmax scale, soft cap and sliding windows remain those of the original.
  */
 export function latentLayers(
   native: Fields,
@@ -51,26 +52,47 @@ function latentLayer(
   original: GroupedAttentionConfig,
   frequencyLists: readonly Float64Array[],
 ): LatentAttentionConfig {
-  const { heads, scale, window } = original;
+  const { heads, scale, window, softCap } = original;
+  const headNorms = headNormsOf(original);
   const ropeDim = entry.count("qk_rope_head_dim");
+  const nopeDim = entry.count("qk_nope_head_dim");
+  if (headNorms && nopeDim !== 0 && nopeDim !== headNorms.headDim) {
+    entry.fail("qk_nope_head_dim", `0 or head_dim (${headNorms.headDim})`, nopeDim);
+  }
+  const qLoraRank = entry.optionalSize("q_lora_rank");
+  if (headNorms && qLoraRank !== undefined) {
+    entry.fail("q_lora_rank", "null beside norms of the query heads", qLoraRank);
+  }
   const list = entry.count("rope_frequencies", 0);
   return {
     kind: "mla",
     heads,
     scale,
     window,
+    softCap,
     kvLoraRank: entry.size("kv_lora_rank"),
     ropeDim,
-    nopeDim: entry.count("qk_nope_head_dim"),
+    nopeDim,
+    headNorms,
     valueDim: entry.size("v_head_dim"),
     keyUpHeads: upHeads(entry, "key_up_heads", heads),
     valueUpHeads: upHeads(entry, "value_up_heads", heads),
-    qLoraRank: entry.optionalSize("q_lora_rank"),
+    qLoraRank,
     frequencies: frequencyList(entry, frequencyLists[list], ropeDim),
     queryBias: entry.boolean("query_bias", false),
     latentBias: entry.boolean("latent_bias", false),
     outputBias: entry.boolean("output_bias", false),
   };
+}
+
+/** The norms that a converted attention keeps from its original. */
+export function headNormsOf({
+  headNormEpsilon: epsilon,
+  headDim,
+  kvHeads,
+  inputBias: bias,
+}: GroupedAttentionConfig): HeadNorms | undefined {
+  return epsilon === undefined ? undefined : { epsilon, headDim, kvHeads, bias };
 }
 
 function upHeads(entry: Fields, name: string, heads: number): number {

@@ -235,6 +235,56 @@ describe("parseConfig", () => {
     expect(message).toContain(named);
   });
 
+  describe("gemma2", () => {
+    const gemma2 = { ...llama, model_type: "gemma2" };
+    const attentionOf = (change: object) =>
+      parse({ ...gemma2, ...change }).layers.map(({ attention }) => attention);
+
+    it("has the defaults of its class", () => {
+      const config = parse(gemma2);
+      expect(config).toMatchObject({
+        maxPositions: 8192,
+        tiedEmbeddings: true,
+        embeddingFactor: 8,
+        normOffset: 1,
+        layerNorms: "around",
+        softCap: 30,
+      });
+      expect(config.layers[0].feedForward).toMatchObject({ activation: "gelu-tanh", bias: false });
+      expect(config.layers.map(({ attention }) => attention)).toMatchObject([
+        { headDim: 256, scale: 1 / 16, softCap: 50, window: 4096 },
+        { window: undefined },
+        { window: 4096 },
+      ]);
+    });
+
+    it("takes caps, scale, windows and activation from the config", () => {
+      const caps = { attn_logit_softcapping: null, final_logit_softcapping: 7.5 };
+      expect(parse({ ...gemma2, ...caps }).softCap).toBe(7.5);
+      expect(attentionOf(caps)[0].softCap).toBeUndefined();
+      expect(attentionOf({ query_pre_attn_scalar: 4 })[0].scale).toBe(0.5);
+      const types = ["full_attention", "sliding_attention", "full_attention"];
+      const listed = { layer_types: types, sliding_window: 16 };
+      expect(attentionOf(listed).map(({ window }) => window)).toEqual([undefined, 16, undefined]);
+      const { feedForward } = parse({ ...gemma2, hidden_activation: "silu" }).layers[0];
+      expect(feedForward).toMatchObject({ activation: "silu" });
+    });
+
+    it.each([
+      [{ attn_logit_softcapping: 0 }, "attn_logit_softcapping"],
+      [{ final_logit_softcapping: "30" }, "final_logit_softcapping"],
+      [{ query_pre_attn_scalar: -1 }, "query_pre_attn_scalar"],
+      [{ layer_types: ["full_attention"] }, "layer_types[1]"],
+      [
+        { layer_types: ["chunked_attention", "full_attention", "full_attention"] },
+        "layer_types[0]",
+      ],
+      [{ hidden_activation: "relu6" }, "hidden_activation"],
+    ])("refuses %j", (change, field) => {
+      expect(refusal({ ...gemma2, ...change })[1]).toContain(field);
+    });
+  });
+
   it("refuses llama3 scaling whose bands are out of order", () => {
     const scaling = {
       rope_type: "llama3",
@@ -259,5 +309,31 @@ describe("parseConfig", () => {
     [{ rope_frequencies: [[1, "2"]] }, "InvalidConfig"],
   ])("refuses a native section with %j", (change, code) => {
     expect(refusal({ ...native, transmla: { ...native.transmla, ...change } })[0]).toBe(code);
+  });
+
+  describe("a native config of a family with norms of heads", () => {
+    const latent = (change: object) => ({
+      ...native,
+      head_dim: 8,
+      transmla: {
+        ...native.transmla,
+        base_model_type: "qwen3",
+        layers: [{ ...native.transmla.layers[0], key_up_heads: 8, ...change }],
+      },
+    });
+
+    it("keeps them", () => {
+      expect(parse(latent({})).layers[0].attention).toMatchObject({
+        kind: "mla",
+        headNorms: { epsilon: 1e-5, headDim: 8, kvHeads: 2, bias: false },
+      });
+      expect(() => parse(latent({ qk_nope_head_dim: 0 }))).not.toThrow();
+    });
+
+    it.each([{ qk_nope_head_dim: 4 }, { q_lora_rank: 16 }])("refuses %j", (change) => {
+      const [code, message] = refusal(latent(change));
+      expect(code).toBe("InvalidConfig");
+      expect(message).toContain(Object.keys(change)[0]);
+    });
   });
 });

@@ -43,7 +43,11 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
     hiddenSize,
     maxPositions: fields.size("max_position_embeddings", family.defaults.maxPositions),
     normEpsilon: normEpsilonOf(fields),
-    tiedEmbeddings: fields.boolean("tie_word_embeddings", false),
+    tiedEmbeddings: fields.boolean("tie_word_embeddings", family.defaults.tiedEmbeddings ?? false),
+    embeddingFactor: family.embeddingFactor(hiddenSize),
+    normOffset: family.normOffset,
+    layerNorms: family.layerNorms,
+    softCap: family.softCaps(fields).logits,
     layers: attention.map((layer, i) => ({ attention: layer, feedForward: feedForwards[i] })),
     bosTokenId: fields.tokenIds("bos_token_id")[0],
     eosTokenIds: fields.tokenIds("eos_token_id"),
@@ -103,7 +107,8 @@ function groupedAttention(
     headDim,
     // Frequency 0 turns nothing.
     frequencies: family.rotary(fields, layer) ? frequencies : still,
-    scale: 1 / Math.sqrt(headDim),
+    scale: family.scale(fields, headDim),
+    softCap: family.softCaps(fields).attention,
     window: family.window(fields, layer),
     inputBias: family.inputBias(fields),
     outputBias: family.outputBias(fields),
@@ -113,13 +118,14 @@ function groupedAttention(
 
 function feedForwardConfig(fields: Fields, family: Family): FeedForwardConfig {
   const intermediateSize = fields.size("intermediate_size");
-  const name = fields.optionalString("hidden_act") ?? "silu";
+  const field = fields.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  const name = fields.optionalString(field) ?? family.defaults.activation ?? "silu";
   const activation = Object.hasOwn(activations, name) ? activations[name] : undefined;
   if (!activation) {
     throw new ModelsError(
       "UnsupportedModel",
-      `${fields.path}.hidden_act is "${name}"; supported: ${Object.keys(activations).join(", ")}.`,
-      { field: "hidden_act", value: name },
+      `${fields.path}.${field} is "${name}"; supported: ${Object.keys(activations).join(", ")}.`,
+      { field, value: name },
     );
   }
   if (family.feedForward === "gated") {

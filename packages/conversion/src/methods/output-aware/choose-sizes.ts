@@ -6,7 +6,7 @@ import type { ConversionJob } from "../method";
 import { ParallelStreams } from "../parallel-streams";
 import { allocate, type MeasuredSizes } from "./allocate";
 import { LayerFit, type LayerUnderFit } from "./layer-fit";
-import { tokenWeights } from "./output-refit";
+import { outputTarget } from "./output-refit";
 import { withDefaults, type OutputAwareSteps } from "./steps";
 
 /** Parts of the cache that may be rotated. */
@@ -193,8 +193,11 @@ class HeldOut {
         ({ x, context }) => [attention.forward(decoder.attentionInput(x), context)],
         (batch, [converted]) => {
           const { before, output } = this.did[batch];
-          const stream = output.map((value, i) => before[i] + value);
-          const counts = tokenWeights(stream, hidden, steps.normAware);
+          const { weights: counts } = outputTarget(this.did[batch], before, {
+            hidden,
+            normalised: decoder.normalisesOutput,
+            normAware: steps.normAware,
+          });
           for (const [i, value] of converted.entries()) {
             const weight = counts[Math.floor(i / hidden)];
             difference += weight * (value - output[i]) ** 2;

@@ -5,13 +5,15 @@ import {
 } from "@transmla/models";
 import type { Matrix } from "@transmla/low-rank";
 import type { CalibrationStream } from "../../calibration-stream";
+import type { FeatureMoments } from "../../features";
 import { readGroupedWeights, type GroupedWeights, type LatentWeights } from "../../weights";
+import { behindHeadNorms } from "../head-norms";
 import type { ConversionJob } from "../method";
 import type { OriginalBatch, ParallelStreams } from "../parallel-streams";
 import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
 import { refitLayerScores } from "./layer-scores";
 import { outputAwareWeights, type OutputAwareSizes } from "./output-aware";
-import { OutputRefit, tokenWeights } from "./output-refit";
+import { OutputRefit, outputTarget } from "./output-refit";
 import type { OutputAwareSteps } from "./steps";
 
 /** A layer to be converted. */
@@ -28,7 +30,7 @@ interface Measured {
   /** What the converted layer will read, and the original's stream, both before the layer. */
   readonly input: CalibrationStream;
   readonly teacher: CalibrationStream;
-  readonly inputMoment: Matrix;
+  readonly moments: FeatureMoments;
   readonly phases: ExpectedPhases;
   /** What the original's attention did. */
   readonly did: readonly OriginalBatch[];
@@ -68,7 +70,7 @@ export class LayerFit {
       grouped: await readGroupedWeights(checkpoint, original, layer),
       input,
       teacher,
-      inputMoment: await streams.inputMoment(input, decoder),
+      moments: await streams.moments(input, decoder),
       phases: await expectedPhases(streams, input, decoder, original),
       did: await streams.advanceOriginal(layer, decoder),
     });
@@ -81,16 +83,17 @@ export class LayerFit {
 
   /** Fits the layer to given sizes: its weights as they are written. */
   async fit(sizes: OutputAwareSizes): Promise<FittedLayer> {
-    const { grouped, original, input, teacher, inputMoment, phases } = this.measured;
+    const { grouped, original, input, teacher, moments, phases } = this.measured;
     const { layer, decoder, steps } = this.under;
-    const initial = outputAwareWeights(grouped, original, inputMoment, phases, sizes, steps);
+    const initial = outputAwareWeights(grouped, original, moments, phases, sizes, steps);
     const { keptEnergy } = initial;
-    const scores = { grouped, original, initial, inputMoment, sizes };
+    const scores = { grouped, original, initial, moments, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : initial.weights;
-    const stream = this.streams.measuredInput(input, decoder, inputMoment);
-    const written = await this.job.written(layer, fitted, stream);
+    const made = behindHeadNorms(fitted, grouped, original);
+    const stream = this.streams.measuredInput(input, decoder, moments.key);
+    const written = await this.job.written(layer, made, stream);
     if (!steps.outputRefit) return { weights: written, keptEnergy };
     const { output, mixed } = await this.refitOutput(written);
     return { weights: { ...written, output }, keptEnergy, mixed };
@@ -112,15 +115,14 @@ export class LayerFit {
         { planes: attention.planes, frequencies: config.frequencies },
         ({ x, context }) => [attention.mix(decoder.attentionInput(x), context)],
         (batch, [mixed]) => {
-          const { before, output } = did[batch];
           const { states } = input.batches[batch];
-          const wanted = output.map((value, i) => before[i] + value);
+          const { target, weights: counts } = outputTarget(did[batch], states, {
+            hidden: weights.output.rows,
+            normalised: decoder.normalisesOutput,
+            normAware: steps.normAware,
+          });
           all.push(mixed);
-          return refit.add(
-            mixed,
-            wanted.map((value, i) => value - states[i]),
-            tokenWeights(wanted, weights.output.rows, steps.normAware),
-          );
+          return refit.add(mixed, target, counts);
         },
       ),
     );

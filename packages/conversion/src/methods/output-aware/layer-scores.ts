@@ -2,6 +2,7 @@ import type { Device } from "@transmla/kernels";
 import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
 import type { CalibrationStream } from "../../calibration-stream";
+import type { FeatureMoments, OfFeatures } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
 import type { ParallelStreams } from "../parallel-streams";
@@ -27,8 +28,8 @@ export interface LayerScores {
   readonly original: GroupedAttentionConfig;
   readonly initial: InitialWeights;
   readonly sizes: OutputAwareSizes;
-  /** `E[x~ x~^T]` of the converted model's attention input. */
-  readonly inputMoment: Matrix;
+  /** Of the converted model's attention. */
+  readonly moments: FeatureMoments;
 }
 
 /** The calibration text before the layer. */
@@ -44,15 +45,15 @@ export async function refitLayerScores(
   { runner, device }: ParallelStreams,
   decoder: DecoderLayer,
   { input, teacher }: ScoreStreams,
-  { grouped, original, initial, inputMoment, sizes }: LayerScores,
+  { grouped, original, initial, moments, sizes }: LayerScores,
 ): Promise<LatentWeights> {
   const { weights } = initial;
   const { frequencies, heads, scale } = weights.config;
-  const constant = fitsConstant(sizes);
+  const constant = fitsConstant(original, sizes);
   const equations = await layerEquations(
     device,
-    await runner.attentionInputs(teacher, decoder, SAMPLE_TOKENS),
-    await runner.attentionInputs(input, decoder, SAMPLE_TOKENS),
+    await runner.sequenceFeatures(teacher, decoder, SAMPLE_TOKENS),
+    await runner.sequenceFeatures(input, decoder, SAMPLE_TOKENS),
     {
       grouped,
       original,
@@ -68,7 +69,7 @@ export async function refitLayerScores(
   );
   const config = outputAwareConfig(original, sizes, frequencies, allSteps);
   return withQueryMaps(weights, config, grouped, maps, {
-    latentCovariance: covarianceOf(weights.latent, inputMoment),
+    latentCovariance: covarianceOf(weights.latent, moments.key),
     moments: initial.featureMoments,
   });
 }
@@ -76,8 +77,8 @@ export async function refitLayerScores(
 /** Per sequence the original's attention in its own stream, and queries and keys in the converted one. */
 async function layerEquations(
   device: Device,
-  teacher: readonly Float32Array[],
-  converted: readonly Float32Array[],
+  teacher: readonly OfFeatures<Float32Array>[],
+  converted: readonly OfFeatures<Float32Array>[],
   {
     grouped,
     original,
@@ -91,7 +92,7 @@ async function layerEquations(
   },
 ): Promise<ScoreEquations[]> {
   const { heads, headDim } = original;
-  const hidden = grouped.query.columns - 1;
+  const width = grouped.query.columns - 1;
   const maps = [grouped.query, grouped.key, keyRows].map((map) => new Projection(device, map));
   const [query, key, convertedKey] = maps;
   const equations: ScoreEquations[] = [];
@@ -99,16 +100,16 @@ async function layerEquations(
     for (const [index, before] of teacher.entries()) {
       const after = converted[index];
       const sizes = { heads, sequences: teacher.length };
-      const positions = measuredPositions(before.length / hidden, sizes);
-      const wanted = await query.images(picked(before, positions, hidden));
-      const given = await query.images(picked(after, positions, hidden));
+      const positions = measuredPositions(before.query.length / width, sizes);
+      const wanted = await query.images(picked(before.query, positions, width));
+      const given = await query.images(picked(after.query, positions, width));
       equations.push({
-        ...scoreSample(original, wanted, await key.images(before), positions),
+        ...scoreSample(original, wanted, await key.images(before.key), positions),
         features: Array.from({ length: heads }, (_, i) => {
           const own = columnSlice(given, i * headDim, (i + 1) * headDim);
           return constant ? withOnes(own) : own;
         }),
-        keys: await convertedKey.images(after),
+        keys: await convertedKey.images(after.key),
       });
     }
   } finally {

@@ -1,6 +1,8 @@
 import { multiply, rowSlice, columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
+import type { FeatureMoments } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
+import { carriedOver } from "../carried-over";
 import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent, queryMetric } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
@@ -25,12 +27,10 @@ export function outputAwareConfig(
   { scoreRefit }: Pick<OutputAwareSteps, "scoreRefit">,
 ): LatentAttentionConfig {
   const { ropeDim, kvLoraRank } = sizes;
-  const { heads, kvHeads, headDim, scale, window, inputBias } = original;
+  const { heads, kvHeads, headDim, inputBias } = original;
   return {
     kind: "mla",
-    heads,
-    scale,
-    window,
+    ...carriedOver(original),
     kvLoraRank,
     ropeDim,
     // Fitted queries are a head's own, and of the latent's rank at most. The stock layout keeps the size of a head.
@@ -39,7 +39,7 @@ export function outputAwareConfig(
     keyUpHeads: scoreRefit ? heads : kvHeads,
     valueUpHeads: kvHeads,
     frequencies,
-    queryBias: inputBias || (scoreRefit && fitsConstant(sizes)),
+    queryBias: inputBias || (scoreRefit && fitsConstant(original, sizes)),
     latentBias: inputBias,
     // Centring the values leaves their mean to it.
     outputBias: true,
@@ -48,10 +48,13 @@ export function outputAwareConfig(
 
 /**
  * Whether fitted queries may have a constant part. The formats that need a standard ladder have no place for a query bias, or pay for
- * one with another projection.
+ * one with another projection. Normalised queries meet the latent as they are.
  */
-export function fitsConstant({ standardLadder = false }: OutputAwareSizes): boolean {
-  return !standardLadder;
+export function fitsConstant(
+  { headNormEpsilon }: GroupedAttentionConfig,
+  { standardLadder = false }: OutputAwareSizes,
+): boolean {
+  return !standardLadder && headNormEpsilon === undefined;
 }
 
 /** A layer converted from its statistics, before anything is fitted. */
@@ -70,20 +73,20 @@ export interface InitialWeights {
  * logits need it (`selectRotated`), gives the others their expected phase (`splitHeads`) and compresses them together with the
  * values (`outputAwareLatent`).
  *
- * @param inputMoment `E[x~ x~^T]` of the layer's attention input
+ * @param moments of what queries, and keys and values, are made of
  */
 export function outputAwareWeights(
   weights: GroupedWeights,
   original: GroupedAttentionConfig,
-  inputMoment: Matrix,
+  moments: FeatureMoments,
   phases: ExpectedPhases,
   sizes: OutputAwareSizes,
   steps: OutputAwareSteps = allSteps,
 ): InitialWeights {
-  const constant = fitsConstant(sizes);
-  const moments = featureMoments(weights.query, original, inputMoment, constant);
-  const energies = queryEnergies(moments, original);
-  const rotations = complexRotations(weights, original, inputMoment, energies, steps);
+  const constant = fitsConstant(original, sizes);
+  const perHead = featureMoments(weights.query, original, moments.query, constant);
+  const energies = queryEnergies(perHead, original);
+  const rotations = complexRotations(weights, original, moments.key, energies, steps);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
   const kept = sizes.standardLadder
@@ -93,17 +96,17 @@ export function outputAwareWeights(
   const unit = splitQueries(unitQueries(original, sizes), original, rotations, kept, phases, steps);
   const metrics = {
     nopeKeys: split.nopeKeys,
-    keyMetric: queryMetric(unit.queryNope, moments, original),
+    keyMetric: queryMetric(unit.queryNope, perHead, original),
   };
   const { kvLoraRank } = sizes;
-  const latent = outputAwareLatent(weights, original, metrics, inputMoment, kvLoraRank, steps);
+  const latent = outputAwareLatent(weights, original, metrics, moments.key, kvLoraRank, steps);
   const frequencies = Float64Array.from(
     split.frequencyIndex,
     (index) => original.frequencies[index],
   );
   return {
     keptEnergy: latent.keptEnergy,
-    featureMoments: moments,
+    featureMoments: perHead,
     queryMaps: startingMaps(original, unit, latent.keyUp),
     weights: {
       config: outputAwareConfig(original, sizes, frequencies, { scoreRefit: false }),
@@ -119,8 +122,9 @@ export function outputAwareWeights(
 }
 
 /** Query weights for which every head's features are the input, `[heads * headDim, features]`. */
-function unitQueries({ heads, headDim }: GroupedAttentionConfig, sizes: OutputAwareSizes): Matrix {
-  const queries = matrix(heads * headDim, headDim + (fitsConstant(sizes) ? 1 : 0));
+function unitQueries(original: GroupedAttentionConfig, sizes: OutputAwareSizes): Matrix {
+  const { heads, headDim } = original;
+  const queries = matrix(heads * headDim, headDim + (fitsConstant(original, sizes) ? 1 : 0));
   for (let row = 0; row < queries.rows; row++) {
     queries.data[row * queries.columns + (row % headDim)] = 1;
   }

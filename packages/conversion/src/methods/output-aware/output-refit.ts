@@ -8,6 +8,7 @@ import {
   type Matrix,
 } from "@transmla/low-rank";
 import { OuterProducts, symmetricMean } from "../../outer-products";
+import type { OriginalBatch } from "../parallel-streams";
 
 /** Ridge, relative to the mean diagonal of the heads' second moment. The bias is (nearly) free. */
 const RIDGE = 1e-2;
@@ -89,6 +90,32 @@ function pin(second: Matrix, rightSide: Matrix): void {
   }
   second.data[n * n - 1] = 1;
   rightSide.data.fill(0, (n - 1) * rightSide.columns);
+}
+
+/**
+ * What the attention of a layer should give for one batch, and how much each token counts. Where the layer normalises it before it joins
+ * the stream, no output makes up exactly for what the stream lacks: there the target is the original's own output, relative to its size.
+ *
+ * @param states the residual stream of the converted model before the attention, `[tokens, hidden]`
+ */
+export function outputTarget(
+  { before, output }: OriginalBatch,
+  states: Float32Array,
+  { hidden, normalised, normAware }: OutputTargetOptions,
+): { readonly target: Float32Array; readonly weights: Float64Array } {
+  if (normalised) return { target: output, weights: tokenWeights(output, hidden, normAware) };
+  const wanted = output.map((value, i) => before[i] + value);
+  return {
+    target: wanted.map((value, i) => value - states[i]),
+    weights: tokenWeights(wanted, hidden, normAware),
+  };
+}
+
+export interface OutputTargetOptions {
+  readonly hidden: number;
+  /** `DecoderLayer.normalisesOutput` */
+  readonly normalised: boolean;
+  readonly normAware: boolean;
 }
 
 /** One over the mean square of every row of `rows [tokens, hidden]`; 1 for each without `normAware`. */

@@ -4,12 +4,12 @@ import {
   multiply,
   multiplyTransposedLeft,
   rowSlice,
-  symmetricForm,
   transpose,
   weightedLowRank,
   type Matrix,
 } from "@transmla/low-rank";
 import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/models";
+import { formOf } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
 import type { SplitHeads } from "./split";
@@ -53,11 +53,11 @@ export function featureMap(
 export function featureMoments(
   query: Matrix,
   { heads, headDim }: Pick<GroupedAttentionConfig, "heads" | "headDim">,
-  inputMoment: Matrix,
+  queryMoment: Matrix,
   constant: boolean,
 ): Matrix[] {
   return Array.from({ length: heads }, (_, i) =>
-    symmetricForm(featureMap(query, i, { headDim, constant }), inputMoment),
+    formOf(featureMap(query, i, { headDim, constant }), queryMoment),
   );
 }
 

@@ -135,6 +135,29 @@ describe("scoreSample", () => {
     }
   });
 
+  it("weighs under a soft cap by capped attention and the cap's slope, and keeps the logits", () => {
+    const still = { heads: 1, kvHeads: 1, headDim: 2, frequencies: Float64Array.of(0), scale: 1 };
+    const logits = [-3, 0.5, 2];
+    const keys = matrix(3, 2, Float64Array.from(logits.flatMap((logit) => [logit, 0])));
+    const one = matrix(1, 2, Float64Array.of(1, 0));
+    const { scores, weights } = scoreSample(
+      { ...smallAttention, ...still, softCap: 1.5 },
+      one,
+      keys,
+      Int32Array.of(2),
+    );
+    const tanh = logits.map((logit) => Math.tanh(logit / 1.5));
+    const total = tanh.reduce((sum, t) => sum + Math.exp(1.5 * t), 0);
+    const counted = tanh.map(
+      (t) => (0.9 * (Math.exp(1.5 * t) / total) + 0.1 / 3) * (1 - t * t) ** 2,
+    );
+    const sum = counted.reduce((a, b) => a + b);
+    for (let n = 0; n < 3; n++) {
+      expect(scores[n] - scores[0]).toBeCloseTo(logits[n] - logits[0], 5);
+      expect(weights[n]).toBeCloseTo(counted[n] / sum, 6);
+    }
+  });
+
   it("sees no further back than a sliding window", () => {
     const { weights } = scoreSample({ ...smallAttention, window: 2 }, query, key, positions);
     const row = weights.subarray(6, 12);

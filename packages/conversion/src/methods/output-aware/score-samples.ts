@@ -15,9 +15,12 @@ export interface ScoreSample {
   readonly length: number;
   /** Positions of the queries measured. */
   readonly positions: Int32Array;
-  /** The original's log-probabilities; 0 where a query does not see a token. */
+  /** The original's logits before any soft cap, less the log of the sum of their exponentials; 0 where a query does not see a token. */
   readonly scores: Float32Array;
-  /** `0.9 p + 0.1 uniform`, every row summing to 1; 0 where a query does not see a token. */
+  /**
+   * `0.9 p + 0.1 uniform`, every row summing to 1; 0 where a query does not see a token. Under a soft cap times the square of its
+   * slope, since an error of a logit reaches the softmax that much smaller.
+   */
   readonly weights: Float32Array;
 }
 
@@ -46,7 +49,7 @@ export function scoreSample(
   key: Matrix,
   positions: Int32Array,
 ): ScoreSample {
-  const { heads, kvHeads, headDim, frequencies, scale, window = Infinity } = config;
+  const { heads, kvHeads, headDim, frequencies, scale, window = Infinity, softCap } = config;
   const [length, rows] = [key.rows, positions.length];
   const scores = new Float32Array(heads * rows * length);
   const weights = new Float32Array(heads * rows * length);
@@ -75,9 +78,22 @@ export function scoreSample(
         scores[target + n] = log;
         weights[target + n] = (1 - UNIFORM) * Math.exp(log) + UNIFORM / seen.length;
       }
+      if (softCap !== undefined) weights.set(cappedWeights(seen, scale, softCap), target);
     }
   }
   return { length, positions, scores, weights };
+}
+
+/** The weights of capped logits, times the squared slope of the cap at each of them, divided by the sum. */
+function cappedWeights(logits: Float64Array, scale: number, cap: number): Float64Array {
+  const tanh = logits.map((logit) => Math.tanh((scale * logit) / cap));
+  const total = logSumExp(tanh, cap);
+  const weights = tanh.map((value) => {
+    const p = Math.exp(Math.max(LEAST_LOG, cap * value - total));
+    return ((1 - UNIFORM) * p + UNIFORM / logits.length) * (1 - value ** 2) ** 2;
+  });
+  const sum = weights.reduce((all, weight) => all + weight, Number.MIN_VALUE);
+  return weights.map((weight) => weight / sum);
 }
 
 /** Log of the sum of `exp(scale * logit)`. */
