@@ -90,7 +90,7 @@ export class LayerFit {
     const scores = { grouped, original, initial, moments, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
-      : initial.weights;
+      : { ...initial.weights, ...initial.queries() };
     const made = behindHeadNorms(fitted, grouped, original);
     const stream = this.streams.measuredInput(input, decoder, moments.key);
     const written = await this.job.written(layer, made, stream);

@@ -8,7 +8,7 @@ import { outputAwareLatent, queryMetric } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
 import { featureMoments, startingMaps } from "./score-maps";
-import { splitHeads, splitQueries } from "./split";
+import { splitKeys, splitQueries, type SplitHeads } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Sizes of one converted layer. */
@@ -59,7 +59,9 @@ export function fitsConstant(
 
 /** A layer converted from its statistics, before anything is fitted. */
 export interface InitialWeights {
-  readonly weights: LatentWeights;
+  readonly weights: Omit<LatentWeights, "queryNope" | "queryRope">;
+  /** The queries, which are large and not needed where they are fitted. */
+  readonly queries: () => Pick<SplitHeads, "queryNope" | "queryRope">;
   /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, features]`, see `startingMaps`. */
   readonly queryMaps: readonly Matrix[];
   /** See `featureMoments`. */
@@ -70,7 +72,7 @@ export interface InitialWeights {
 
 /**
  * Converts one layer from its statistics: rotates keys across heads (`complexRotations`), keeps the rotation of the components whose
- * logits need it (`selectRotated`), gives the others their expected phase (`splitHeads`) and compresses them together with the
+ * logits need it (`selectRotated`), gives the others their expected phase (`splitKeys`, `splitQueries`) and compresses them together with the
  * values (`outputAwareLatent`).
  *
  * @param moments of what queries, and keys and values, are made of
@@ -92,8 +94,10 @@ export function outputAwareWeights(
   const kept = sizes.standardLadder
     ? highestFrequencies(pairs)
     : selectRotated(rotations, energies, squares, original, pairs, steps);
-  const split = splitHeads(weights, original, rotations, kept, phases, steps);
-  const unit = splitQueries(unitQueries(original, sizes), original, rotations, kept, phases, steps);
+  const split = splitKeys(weights, original, rotations, kept);
+  const queriesOf = (query: Matrix) =>
+    splitQueries(query, original, rotations, kept, phases, steps);
+  const unit = queriesOf(unitQueries(original, sizes));
   const metrics = {
     nopeKeys: split.nopeKeys,
     keyMetric: queryMetric(unit.queryNope, perHead, original),
@@ -108,10 +112,9 @@ export function outputAwareWeights(
     keptEnergy: latent.keptEnergy,
     featureMoments: perHead,
     queryMaps: startingMaps(original, unit, latent.keyUp),
+    queries: () => queriesOf(weights.query),
     weights: {
       config: outputAwareConfig(original, sizes, frequencies, { scoreRefit: false }),
-      queryNope: split.queryNope,
-      queryRope: split.queryRope,
       latent: latent.down,
       ropeKey: split.ropeKey,
       keyUp: latent.keyUp,

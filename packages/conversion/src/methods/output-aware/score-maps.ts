@@ -70,7 +70,7 @@ export function featureMoments(
  * @param moments see `featureMoments`
  */
 export function withQueryMaps(
-  weights: LatentWeights,
+  weights: Omit<LatentWeights, "queryNope" | "queryRope">,
   config: LatentAttentionConfig,
   { query }: Pick<GroupedWeights, "query">,
   maps: readonly Matrix[],
@@ -78,28 +78,24 @@ export function withQueryMaps(
 ): LatentWeights {
   const { heads, nopeDim, ropeDim } = config;
   const headDim = query.rows / heads;
-  const rope: Matrix[] = [];
-  const nope: Matrix[] = [];
-  const keyUp: Matrix[] = [];
+  const rank = weights.latent.rows;
+  // The largest matrices of a layer: filled in place.
+  const queryRope = matrix(heads * ropeDim, query.columns);
+  const queryNope = matrix(heads * nopeDim, query.columns);
+  const keyUp = matrix(heads * nopeDim, rank);
   for (const [i, map] of maps.entries()) {
     const features = featureMap(query, i, { headDim, constant: map.columns > headDim });
-    rope.push(multiply(rowSlice(map, 0, ropeDim), features));
+    setRows(queryRope, i * ropeDim, multiply(rowSlice(map, 0, ropeDim), features));
     const { down, up } = weightedLowRank({
       covariance: moments[i],
       weight: rowSlice(map, ropeDim),
       metric: latentCovariance,
-      rank: Math.min(nopeDim, weights.latent.rows),
+      rank: Math.min(nopeDim, rank),
     });
-    nope.push(padded(multiply(down, features), nopeDim));
-    keyUp.push(padded(transpose(up), nopeDim));
+    setRows(queryNope, i * nopeDim, multiply(down, features));
+    setRows(keyUp, i * nopeDim, transpose(up));
   }
-  return {
-    ...weights,
-    config,
-    queryRope: stacked(rope),
-    queryNope: stacked(nope),
-    keyUp: stacked(keyUp),
-  };
+  return { ...weights, config, queryRope, queryNope, keyUp };
 }
 
 /** By what errors of query maps are measured. */
@@ -124,20 +120,7 @@ export function covarianceOf(rows: Matrix, inputMoment: Matrix): Matrix {
   return covariance;
 }
 
-/** With rows of zeros below, `rows` in all. */
-function padded(m: Matrix, rows: number): Matrix {
-  const out = matrix(rows, m.columns);
-  out.data.set(m.data);
-  return out;
-}
-
-function stacked(parts: readonly Matrix[]): Matrix {
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const out = matrix(rows, parts[0].columns);
-  let at = 0;
-  for (const { data } of parts) {
-    out.data.set(data, at);
-    at += data.length;
-  }
-  return out;
+/** Writes the rows of `part` to those of `m` from `first` on. */
+function setRows(m: Matrix, first: number, part: Matrix): void {
+  m.data.set(part.data, first * m.columns);
 }

@@ -35,7 +35,19 @@ export function splitHeads(
   phases: ExpectedPhases,
   steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
 ): SplitHeads {
-  const { kvHeads, headDim } = config;
+  return {
+    ...splitKeys(weights, config, rotations, kept),
+    ...splitQueries(weights.query, config, rotations, kept, phases, steps),
+  };
+}
+
+/** The key side of `splitHeads`. */
+export function splitKeys(
+  weights: Pick<GroupedWeights, "key">,
+  { kvHeads, headDim }: GroupedAttentionConfig,
+  rotations: readonly FrequencyRotation[],
+  kept: readonly KeyComponent[],
+): Pick<SplitHeads, "ropeKey" | "nopeKeys" | "frequencyIndex"> {
   const half = headDim / 2;
   const columns = weights.key.columns;
   const pairs = kept.length;
@@ -64,12 +76,7 @@ export function splitHeads(
       }
     }
   }
-  return {
-    ropeKey,
-    nopeKeys,
-    frequencyIndex: kept.map(({ frequency }) => frequency),
-    ...splitQueries(weights.query, config, rotations, kept, phases, steps),
-  };
+  return { ropeKey, nopeKeys, frequencyIndex: kept.map(({ frequency }) => frequency) };
 }
 
 /**
