@@ -20,7 +20,7 @@ import {
 } from "./features";
 
 /** Tokens that pass through a layer at once; bounds the device memory of a calibration. */
-const BATCH_TOKENS = 1024;
+const BATCH_TOKENS = 512;
 
 /** Some calibration sequences and their hidden states before the layer that comes next. */
 interface StreamBatch {

@@ -48,12 +48,12 @@ export class OuterProducts {
   }
 }
 
-/** `sum / weight` of a sum that would be symmetric without rounding. */
-export function symmetricMean({ data, rows: n }: Matrix, weight: number): Matrix {
+/** `sum / weight` of the first columns, as many as rows, of a sum. They would be symmetric without rounding. */
+export function symmetricMean({ data, rows: n, columns }: Matrix, weight: number): Matrix {
   const mean = matrix(n, n);
   for (let i = 0; i < n; i++) {
     for (let j = i; j < n; j++) {
-      const value = (data[i * n + j] + data[j * n + i]) / (2 * weight);
+      const value = (data[i * columns + j] + data[j * columns + i]) / (2 * weight);
       mean.data[i * n + j] = value;
       mean.data[j * n + i] = value;
     }

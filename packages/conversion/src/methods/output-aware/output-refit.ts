@@ -1,12 +1,5 @@
 import type { Device } from "@transmla/kernels";
-import {
-  add,
-  columnSlice,
-  multiply,
-  solveSymmetric,
-  transpose,
-  type Matrix,
-} from "@transmla/low-rank";
+import { columnSlice, solveSymmetric, transpose, type Matrix } from "@transmla/low-rank";
 import { OuterProducts, symmetricMean } from "../../outer-products";
 import type { OriginalBatch } from "../parallel-streams";
 
@@ -21,7 +14,7 @@ const BIAS_RIDGE = 1e-8;
  *     target = (residual of the original after its attention) - (residual of the converted model before its attention),
  *
  * so the projection also repairs what earlier layers have lost. It shrinks towards the projection there is:
- * `W = W0 + (T - W0 A) (A + R)^-1` with `A = E[w z~ z~^T] / E[w]`, `T = E[w target z~^T] / E[w]`.
+ * `W = (T + W0 R) (A + R)^-1` with `A = E[w z~ z~^T] / E[w]`, `T = E[w target z~^T] / E[w]`.
  *
  * A token's weight `w` is one over the mean square of the residual stream it joins, since the next norm divides by it: language models
  * give some tokens (the first, above all) a stream a hundred times as large, whose errors would otherwise count for all others'.
@@ -66,30 +59,36 @@ export class OutputRefit {
   solve(output: Matrix, { bias = true }: { readonly bias?: boolean } = {}): Matrix {
     const n = this.inputs + 1;
     const { sum } = this.products;
-    const second = symmetricMean(columnSlice(sum, 0, n), this.weight);
-    const cross = columnSlice(sum, n);
-    for (let at = 0; at < cross.data.length; at++) cross.data[at] /= this.weight;
-    const before = transpose(output);
-    const rightSide = add(cross, multiply(second, before), -1);
+    const second = symmetricMean(sum, this.weight);
+    const rightSide = columnSlice(sum, n);
+    const { data, columns: hidden } = rightSide;
+    for (let at = 0; at < data.length; at++) data[at] /= this.weight;
     let mean = 0;
     for (let i = 0; i < this.inputs; i++) mean += second.data[i * (n + 1)] / this.inputs;
     for (let i = 0; i < n; i++) {
-      second.data[i * (n + 1)] += i < this.inputs ? RIDGE * mean + Number.MIN_VALUE : BIAS_RIDGE;
+      const ridge = i < this.inputs ? RIDGE * mean + Number.MIN_VALUE : BIAS_RIDGE;
+      second.data[i * (n + 1)] += ridge;
+      for (let j = 0; j < hidden; j++) data[i * hidden + j] += ridge * output.data[j * n + i];
     }
-    if (!bias) pin(second, rightSide);
-    return transpose(add(before, solveSymmetric(second, rightSide)));
+    if (!bias) pinLast(second, rightSide, output);
+    return transpose(solveSymmetric(second, rightSide));
   }
 }
 
-/** Changes the equations so that the last unknown is zero. */
-function pin(second: Matrix, rightSide: Matrix): void {
+/** Changes the equations so that the last unknown, the bias, is that of `output`. */
+function pinLast(second: Matrix, rightSide: Matrix, output: Matrix): void {
   const n = second.rows;
-  for (let i = 0; i < n; i++) {
-    second.data[i * n + n - 1] = 0;
+  const { data, columns: hidden } = rightSide;
+  for (let j = 0; j < hidden; j++) {
+    const bias = output.data[(j + 1) * n - 1];
+    for (let i = 0; i < n - 1; i++) data[i * hidden + j] -= second.data[(i + 1) * n - 1] * bias;
+    data[(n - 1) * hidden + j] = bias;
+  }
+  for (let i = 0; i < n - 1; i++) {
+    second.data[(i + 1) * n - 1] = 0;
     second.data[(n - 1) * n + i] = 0;
   }
   second.data[n * n - 1] = 1;
-  rightSide.data.fill(0, (n - 1) * rightSide.columns);
 }
 
 /**
