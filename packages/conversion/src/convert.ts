@@ -23,7 +23,7 @@ import { withAttention, withChosenSizes, type ConversionPlan, type PlannedTensor
 import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
-import { LayerStore, roundedToFloat32, savedLayers } from "./resume/layer-store";
+import { LayerStore, roundToFloat32, savedLayers } from "./resume/layer-store";
 import { latentTensors, requireFinite, type LatentWeights, type NamedTensor } from "./weights";
 
 export interface ConvertOptions {
@@ -215,7 +215,8 @@ async function nextLayer(
     await converter.resume?.(layer, saved.converted);
     return { converted: saved.converted, resumed: true };
   }
-  const converted = roundedToFloat32(await converter.convert(layer));
+  const converted = await converter.convert(layer);
+  roundToFloat32(converted);
   await store?.save(layer, { converted, choices: converter.choices ?? {} });
   return { converted, resumed: false };
 }

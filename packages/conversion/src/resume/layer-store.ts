@@ -29,7 +29,7 @@ const pattern = /^\.transmla-layer-\d{5}\.safetensors$/;
  * them instead of computing them again. A file that is not whole or not as it was written counts as absent.
  */
 export class LayerStore {
-  /** Layers are given and returned rounded to float32 (`roundedToFloat32`), so nothing is lost. @param fingerprint of everything that determines the layers (`conversionFingerprint`) */
+  /** Layers are given and returned rounded to float32 (`roundToFloat32`), so nothing is lost. @param fingerprint of everything that determines the layers (`conversionFingerprint`) */
   constructor(
     private readonly folder: WritableFolder,
     private readonly fingerprint: string,
@@ -92,11 +92,13 @@ export class LayerStore {
   }
 }
 
-/** A layer whose every number is a float32. */
-export function roundedToFloat32(converted: ConvertedLayer): ConvertedLayer {
-  const { config } = converted.weights;
-  const weights = weightsOf(tensorsOf(converted.weights), configJson(config));
-  return { ...converted, weights };
+/** Rounds every number of a layer to float32, in place: its weights are the largest thing in memory. */
+export function roundToFloat32({ weights }: ConvertedLayer): void {
+  for (const [name, part] of Object.entries(weights)) {
+    if (name === "config" || part === undefined) continue;
+    const { data } = asArray(part as Matrix | Float64Array);
+    for (let i = 0; i < data.length; i++) data[i] = Math.fround(data[i]);
+  }
 }
 
 /** Names of the files of finished layers in a folder. */
