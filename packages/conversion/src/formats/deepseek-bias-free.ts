@@ -21,6 +21,8 @@ import { perHead, scaled, withColumn } from "./matrices";
 const OTHERS = "the deepseek format, which has biases, or the native one";
 /** Ridge for what is solved here, relative to the mean of the diagonal. */
 const RIDGE = 1e-8;
+/** The same for moments of calibration text, which are summed in float32: eigenvalues below are rounding and may be negative. */
+const MOMENT_RIDGE = 1e-5;
 
 /**
  * The DeepSeek layout without a single bias, for engines that give its attention none (llama.cpp, vLLM, SGLang). The channels of the latent are
@@ -97,11 +99,11 @@ async function biasFreeQueries(
 }
 
 /** The linear functional nearest to 1, `w = E[x x^T]^-1 E[x]`, as a row without bias, `[1, hidden + 1]`. */
-function nearlyOne(moment: Matrix): Matrix {
+export function nearlyOne(moment: Matrix): Matrix {
   const inputs = moment.rows - 1;
   const second = columnSlice(rowSlice(moment, 0, inputs), 0, inputs);
   const mean = rowSlice(columnSlice(moment, inputs), 0, inputs);
-  return withColumn(transpose(solveSymmetric(second, mean, { ridge: RIDGE })));
+  return withColumn(transpose(solveSymmetric(second, mean, { ridge: MOMENT_RIDGE })));
 }
 
 /** What added to the heads' values gives the output bias, `[heads * valueDim]`: the least `d` with `W_o d = b_o`. */
