@@ -1,5 +1,5 @@
 import { referenceDevice } from "@transmla/kernels";
-import { cacheNumbersPerToken, openModel, type ModelFiles } from "@transmla/models";
+import { openModel } from "@transmla/models";
 import { memoryFolder } from "@transmla/tensor-io";
 import { describe, expect, it } from "vitest";
 import { convert } from "./convert";
@@ -7,22 +7,13 @@ import { planConversion } from "./plan";
 import {
   calibration,
   changedLlama,
-  changedModel,
+  codeOf,
   converted,
   golden,
   largestDifference,
   logitsOf,
   tokens,
 } from "./testing-models";
-
-async function codeOf(attempt: () => unknown): Promise<string> {
-  try {
-    await attempt();
-  } catch (error) {
-    return (error as { code: string }).code;
-  }
-  return "none";
-}
 
 describe("exact method", () => {
   it.each([
@@ -192,72 +183,6 @@ describe("output-aware method", () => {
     expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(1e-3);
   });
 
-  describe("chooses how much of the cache is rotated", () => {
-    const half = { method: "output-aware", keep: 0.5 } as const;
-
-    it("little where keys say nothing and values need every dimension", async () => {
-      const source = await changedLlama((name, values) => {
-        if (/k_proj/.test(name)) values.fill(0);
-      });
-      const { report, latent, plan } = await converted(source, half);
-      expect(plan.sizes.ropeDimCandidates).toEqual([2, 4, 6, 8]);
-      expect(report).toMatchObject({ ropeDim: 2, kvLoraRank: 14, keptFraction: 0.5 });
-      expect(latent.config.layers[0].attention).toMatchObject({ ropeDim: 2, kvLoraRank: 14 });
-    });
-
-    it("much where keys decide and values need one dimension", async () => {
-      const source = await changedLlama((name, values, columns) => {
-        if (/[qk]_proj/.test(name)) for (const i of values.keys()) values[i] *= 4;
-        if (!/v_proj/.test(name)) return;
-        for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
-      });
-      const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
-      const { report } = await converted(source, half, sequences);
-      expect(report.ropeDim).toBeGreaterThanOrEqual(6);
-    });
-
-    it("not where the caller has, or half of it without that step", async () => {
-      const files = await openModel(golden("llama"));
-      const given = planConversion(files, { ...half, ropeDim: 4 });
-      expect(given.sizes).toMatchObject({ ropeDim: 4, kvLoraRank: 12 });
-      expect(given.sizes.ropeDimCandidates).toBeUndefined();
-      const { report } = await converted(golden("llama"), {
-        ...half,
-        steps: { splitByLoss: false },
-      });
-      expect(report).toMatchObject({ ropeDim: 8, kvLoraRank: 8 });
-    });
-  });
-
-  it("gives every layer the cache it needs, and no more in all", async () => {
-    // Nothing is asked of keys, and the values of the last layer are all the same.
-    const source = await changedLlama((name, values, columns) => {
-      if (/k_proj/.test(name)) values.fill(0);
-      if (!/layers\.1\..*v_proj/.test(name)) return;
-      for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
-    });
-    const half = { method: "output-aware", keep: 0.5 } as const;
-    const numbersOf = async (sizesByLoss: boolean) => {
-      const { report, latent } = await converted(source, { ...half, steps: { sizesByLoss } });
-      expect(report.keptFraction).toBe(0.5);
-      const numbers = report.layers.map(({ kvLoraRank, ropeDim }) => kvLoraRank + ropeDim);
-      expect(cachedNumbers(latent)).toEqual(numbers);
-      return numbers;
-    };
-    expect(await numbersOf(false)).toEqual([16, 16]);
-    // Three fifths of the mean are the least that is tried.
-    expect(await numbersOf(true)).toEqual([22, 10]);
-  });
-
-  it("gives layers no sizes of their own where the layout or the caller says one for all", async () => {
-    const files = await openModel(golden("llama"));
-    const settled = (options: object) =>
-      planConversion(files, { method: "output-aware", ...options }).sizes.layersDiffer ?? false;
-    expect(settled({ keep: 0.5 })).toBe(true);
-    expect(settled({ keep: 0.5, ropeDim: 4 })).toBe(false);
-    expect(settled({ keep: 0.5, format: "deepseek" })).toBe(false);
-  });
-
   it.each([
     [{ keep: 0.5, freqFold: 2 }],
     [{ keep: 0.5, qLoraRank: 8 }],
@@ -266,61 +191,6 @@ describe("output-aware method", () => {
     const files = await openModel(golden("llama"));
     const attempt = () => planConversion(files, { method: "output-aware", ...sizes });
     expect(await codeOf(attempt)).toBe("InvalidOption");
-  });
-});
-
-describe("norms of query and key heads", () => {
-  // The second head's keys are twice the first's, which a norm makes equal, and both heads have the same values: half of the
-  // numbers say everything.
-  const halved = () =>
-    changedModel("qwen3", {
-      // The epsilon of the golden model is as large as a key, and some of its frequencies hardly turn.
-      config: { rms_norm_eps: 1e-12, rope_theta: 100 },
-      change(name, values, columns) {
-        if (!/[kv]_proj/.test(name)) return;
-        const factor = name.includes("k_proj") ? 2 : 1;
-        const half = 16 * columns;
-        for (let i = 0; i < half; i++) values[half + i] = factor * values[i];
-      },
-    });
-
-  it.each([
-    { method: "transmla", kvLoraRank: 16, ropeDim: 16, freqFold: 1 },
-    { method: "output-aware", kvLoraRank: 16, ropeDim: 16 },
-  ] as const)("are kept, and what follows them is compressed: %j", async (options) => {
-    const { files, latent, report } = await converted(await halved(), options);
-    expect(report.keptFraction).toBe(0.5);
-    expect(report.layers.every(({ outputError }) => outputError < 1e-9)).toBe(true);
-    expect(largestDifference(await logitsOf(latent), await logitsOf(files))).toBeLessThan(1e-4);
-  });
-
-  it.each([
-    { method: "exact" },
-    { method: "output-aware", kvLoraRank: 34, ropeDim: 30, steps: { scoreRefit: false } },
-  ] as const)("carry biases before them and of the values: %j", async (options) => {
-    const more = [0, 1].flatMap((layer) =>
-      Object.entries({ q: 64, k: 32, v: 32, o: 32 }).map(([name, size]) => {
-        const data = Float32Array.from({ length: size }, (_, i) => Math.sin(i + layer) / 2);
-        const bias = `model.layers.${layer}.self_attn.${name}_proj.bias`;
-        return [bias, { shape: [size], data }] as const;
-      }),
-    );
-    const biased = await changedModel("qwen3", { config: { attention_bias: true }, more });
-    const { files, latent } = await converted(biased, options);
-    const plain = await logitsOf(await openModel(golden("qwen3")));
-    const expected = await logitsOf(files);
-    expect(largestDifference(plain, expected)).toBeGreaterThan(0.1);
-    const difference = largestDifference(await logitsOf(latent), expected);
-    expect(difference).toBeLessThan(options.method === "exact" ? 2e-5 : 0.1);
-  });
-
-  it("leave no low-rank queries, and nothing to the deepseek format", async () => {
-    const files = await openModel(golden("qwen3"));
-    const plan = (options: object) => () =>
-      planConversion(files, { method: "transmla", keep: 0.5, ...options });
-    expect(await codeOf(plan({ qLoraRank: 8 }))).toBe("InvalidOption");
-    expect(plan({ format: "deepseek" })).toThrow(/norms of query and key heads/);
-    expect(await codeOf(plan({}))).toBe("none");
   });
 });
 
@@ -424,8 +294,3 @@ describe("convert", () => {
     expect(await output.list()).toEqual([]);
   });
 });
-
-/** Numbers cached per token by every layer. */
-function cachedNumbers({ config }: ModelFiles): number[] {
-  return config.layers.map(({ attention }) => cacheNumbersPerToken(attention));
-}

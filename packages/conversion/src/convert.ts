@@ -49,7 +49,7 @@ export interface ConvertOptions {
 export interface ConversionReport {
   readonly method: string;
   readonly format: string;
-  /** As written, the format's own channels included; the mean where layers differ. */
+  /** As written, the format's own channels included; where layers differ, of one of mean size. */
   readonly kvLoraRank: number;
   readonly ropeDim: number;
   /** Absent where the method does not fold. */
@@ -59,6 +59,8 @@ export interface ConversionReport {
   readonly cacheAfter: number;
   readonly keptFraction: number;
   readonly calibrationTokens: number;
+  /** Bytes of the weights written. */
+  readonly outputBytes: number;
   readonly seconds: number;
   readonly layers: readonly LayerReport[];
   /** What makes the result doubtful, in words. */
@@ -119,6 +121,7 @@ export async function convert(
       cacheAfter: plan.cacheAfter,
       keptFraction: plan.cacheAfter / plan.cacheBefore,
       calibrationTokens: calibration.reduce((sum, { length }) => sum + length, 0),
+      outputBytes: plan.shards.totalBytes,
       seconds: (performance.now() - started) / 1000,
       layers,
       warnings,

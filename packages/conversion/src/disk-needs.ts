@@ -8,13 +8,16 @@ export interface DiskNeeds {
   readonly layers: number;
 }
 
-/** What a conversion needs on the disk, from the plan alone; tokenizers and headers of a few MB come on top. */
+/**
+ * What a conversion needs on the disk, from the plan alone: exact, unless sizes are still to be chosen, which changes the attention's share a
+ * little. Tokenizers and headers of a few MB come on top.
+ */
 export function diskNeeds({ shards, tensors }: ConversionPlan): DiskNeeds {
   const numbers = tensors
     .filter(({ convertedLayer }) => convertedLayer !== undefined)
     .map(({ shape }) => shape.reduce((product, size) => product * size, 1));
   return {
-    output: shards.shards.reduce((sum, { plan: { byteLength } }) => sum + byteLength, 0),
+    output: shards.totalBytes,
     layers: Float32Array.BYTES_PER_ELEMENT * numbers.reduce((sum, count) => sum + count, 0),
   };
 }

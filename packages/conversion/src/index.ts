@@ -45,7 +45,12 @@ export {
   selectRotated,
   type KeyComponent,
 } from "./methods/output-aware/selection";
-export { splitHeads, type SplitHeads } from "./methods/output-aware/split";
+export {
+  splitKeys,
+  splitQueries,
+  type SplitKeys,
+  type SplitQueries,
+} from "./methods/output-aware/split";
 export {
   stepNames,
   type OutputAwareStep,

@@ -1,4 +1,5 @@
 import { layerTensors } from "@transmla/models";
+import { diskNeeds } from "./disk-needs";
 import { keyFeatures } from "./features";
 import { methods, type MethodName } from "./methods";
 import type { ConversionPlan } from "./plan";
@@ -9,9 +10,9 @@ export interface ConversionNeeds {
   readonly seconds: number;
   /** Estimated peak of the whole process. */
   readonly memoryBytes: number;
-  /** Exact: the files of weights that are written. */
+  /** `DiskNeeds.output` */
   readonly outputBytes: number;
-  /** Most that finished layers take beside them until the end. */
+  /** `DiskNeeds.layers` */
   readonly resumeBytes: number;
 }
 
@@ -25,7 +26,8 @@ export interface ConversionSetting {
 /**
  * Time of a method at the rate of a large product: passes of the calibration text through the model, and operations per head and layer
  * that do not depend on the text (the score refit takes a fixed number of tokens). Fitted to SmolLM2-135M at 90 GFLOP/s: `transmla` with
- * freqfold chosen 82 s for 4,096 tokens; `output-aware` 111 s for 4,096 and 339 s for 16,384 (bench/results, docs/decisions 0008 and 0009).
+ * freqfold chosen 82 s for 4,096 tokens; `output-aware` 111 s for 4,096 and 339 s for 16,384 (docs/decisions 0008 and 0009), before layers had
+ * sizes of their own: that takes half as long again on so short a text (bench/results).
  */
 const costs: Readonly<Record<MethodName, { readonly passes: number; readonly perHead: number }>> = {
   exact: { passes: 0, perHead: 0 },
@@ -47,22 +49,20 @@ export function conversionNeeds(
   plan: ConversionPlan,
   { tokens, gemm }: ConversionSetting,
 ): ConversionNeeds {
-  const { files, tensors, shards, method } = plan;
+  const { files, method } = plan;
   const { hiddenSize, layers } = files.config;
   const features = Math.max(...layers.map((layer) => keyFeatures(layer.attention, hiddenSize)));
-  const made = tensors.filter(({ convertedLayer }) => convertedLayer !== undefined);
   const measured = methods[method].needsCalibration
     ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (features + 1) ** 2
     : 0;
-  // The embedding table is on the device before the first layer, never with one.
-  const weights = Math.max(embeddingBytes(plan), layerBytes(plan));
   const { passes, perHead } = costs[method];
+  const { output, layers: layersBytes } = diskNeeds(plan);
   const heads = layers.reduce((sum, { attention }) => sum + attention.heads, 0);
   return {
     seconds: (passes * 2 * tokens * usedNumbers(plan) + perHead * heads) / gemm,
-    memoryBytes: PROCESS_BYTES + measured + weights,
-    outputBytes: shards.totalBytes,
-    resumeBytes: 4 * numbersOf(made),
+    memoryBytes: PROCESS_BYTES + measured + layerBytes(plan),
+    outputBytes: output,
+    resumeBytes: layersBytes,
   };
 }
 
@@ -77,10 +77,6 @@ function usedNumbers({ files, tensors }: ConversionPlan): number {
     numbers += numbersOf([tensor]) * (expert ? feedForward.topK / feedForward.experts : 1);
   }
   return numbers;
-}
-
-function embeddingBytes({ files }: ConversionPlan): number {
-  return files.checkpoint.tensors.get("model.embed_tokens.weight")!.byteLength;
 }
 
 /** The widest layer as it is stored, its attention and the converted one in float64, and that as it is written. */

@@ -110,3 +110,13 @@ export async function changedModel(
     ]),
   );
 }
+
+/** The code with which `attempt` is refused, "none" if it is not. */
+export async function codeOf(attempt: () => unknown): Promise<string> {
+  try {
+    await attempt();
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+  return "none";
+}

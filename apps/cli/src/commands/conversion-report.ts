@@ -45,7 +45,7 @@ export function printReport(
     terminal.print(...table(columns, rows, dim), "");
   }
   for (const warning of report.warnings) terminal.warn(warning);
-  const size = bytes(job.plan.shards.totalBytes);
+  const size = bytes(report.outputBytes);
   terminal.print(`Wrote ${job.out} (${size}) in ${duration(seconds)}.`);
   const text = job.model.isSample ? "" : " --text FILE";
   terminal.note(`Next: transmla compare ${job.model.name} ${job.out}${text}`);

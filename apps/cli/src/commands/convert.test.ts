@@ -40,6 +40,7 @@ describe("convert", () => {
       cacheAfter: 768,
       keptFraction: 0.5,
       calibrationTokens: 48,
+      outputBytes: expect.any(Number),
       seconds: {
         preparation: expect.any(Number),
         conversion: expect.any(Number),

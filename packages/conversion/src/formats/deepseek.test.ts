@@ -211,7 +211,7 @@ describe("deepseek format", () => {
     );
   });
 
-  // Made by tools/golden/deepseek-folders.mjs: a folder we wrote, and what stock Hugging Face transformers computes with it.
+  // Made by tools/golden/converted-folders.mjs: a folder we wrote, and what stock Hugging Face transformers computes with it.
   describe("against stock DeepseekV3ForCausalLM", () => {
     const stockLogits = async (family: string) => {
       const path = `../../golden/deepseek/${family}/golden.safetensors`;

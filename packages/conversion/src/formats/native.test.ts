@@ -60,8 +60,8 @@ describe("the exact conversion has the logits of Hugging Face transformers", () 
   });
 });
 
-// Every family compressed to half of its cache (tools/native/golden-folders.mjs), and what an evaluation without any of our code
-// computes with the folder (tools/native/evaluate.py).
+// Every family compressed to half of its cache (tools/golden/converted-folders.mjs), and what an evaluation without any of our code
+// computes with the folder (tools/golden/native_latent.py).
 const compressed = [
   "llama",
   "llama-llama3-rope",

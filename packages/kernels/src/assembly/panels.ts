@@ -42,6 +42,7 @@ export function scalesBytes(storage: i32): usize {
   return storage == I8 ? 128 : 0;
 }
 
+/** Bytes of one panel. */
 export function panelBytes(storage: i32, inputs: i32): usize {
   const each = storage <= F16 ? 1 : stepInputs(storage);
   return scalesBytes(storage) + <usize>((inputs + each - 1) / each) * stepBytes(storage);

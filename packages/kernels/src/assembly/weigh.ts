@@ -7,8 +7,9 @@ import { rowIndex, RUN, Task } from "./task";
 export const MASKED: f32 = -3e38;
 
 /**
- * Turns logits, soft-capped where the task asks for it, into weights `2^(logit - largest)` and carries the state of every row on. Unseen columns become 0. With
- * `units`, weights times `scales` are rounded in the end, and what one is worth is stored there for every row.
+ * Turns logits, soft-capped where the task asks for it, into weights `2^(logit - largest)` and carries the state of every
+ * row on. Unseen columns become 0. With `units`, weights times `scales` are rounded in the end, and what one is worth is
+ * stored there for every row.
  */
 export function weigh(
   task: Task,

@@ -8,7 +8,7 @@ import { outputAwareLatent, queryMetric } from "./factorisation";
 import { complexRotations, queryEnergies } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
 import { featureMoments, startingMaps } from "./score-maps";
-import { splitKeys, splitQueries, type SplitHeads } from "./split";
+import { splitKeys, splitQueries, type SplitQueries } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Sizes of one converted layer. */
@@ -61,7 +61,7 @@ export function fitsConstant(
 export interface InitialWeights {
   readonly weights: Omit<LatentWeights, "queryNope" | "queryRope">;
   /** The queries, which are large and not needed where they are fitted. */
-  readonly queries: () => Pick<SplitHeads, "queryNope" | "queryRope">;
+  readonly queries: () => SplitQueries;
   /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, features]`, see `startingMaps`. */
   readonly queryMaps: readonly Matrix[];
   /** See `featureMoments`. */

@@ -12,7 +12,7 @@ import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/mo
 import { formOf } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
-import type { SplitHeads } from "./split";
+import type { SplitQueries } from "./split";
 
 /**
  * Converted queries as maps of the original ones: `G_i [ropeDim + kvLoraRank, features]` takes the features of head `i`, `[q_i; 1]` or `q_i`
@@ -23,7 +23,7 @@ import type { SplitHeads } from "./split";
  */
 export function startingMaps(
   { heads, kvHeads, headDim }: GroupedAttentionConfig,
-  unit: Pick<SplitHeads, "queryRope" | "queryNope">,
+  unit: SplitQueries,
   keyUp: Matrix,
 ): Matrix[] {
   const ropeDim = unit.queryRope.rows / heads;

@@ -6,48 +6,34 @@ import type { FrequencyRotation } from "./rotations";
 import type { KeyComponent } from "./selection";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
-/** A layer's keys and queries, divided into what keeps its rotation and what loses it; rows of augmented maps. */
-export interface SplitHeads {
+/** A layer's keys, divided into what keeps its rotation and what loses it; rows of augmented maps. */
+export interface SplitKeys {
   /** `[ropeDim, hidden + 1]`, half-split. */
   readonly ropeKey: Matrix;
-  /** `[heads * ropeDim, hidden + 1]` */
-  readonly queryRope: Matrix;
   /** Original frequency index of every kept pair. */
   readonly frequencyIndex: readonly number[];
   /** Position-free keys of every key/value head, `[kvHeads * headDim, hidden + 1]`. */
   readonly nopeKeys: Matrix;
-  /** Queries with their expected phase, `[heads * headDim, hidden + 1]`. */
+}
+
+/** The queries that meet them. */
+export interface SplitQueries {
+  /** `[heads * ropeDim, columns]` */
+  readonly queryRope: Matrix;
+  /** With their expected phase, `[heads * headDim, columns]`. */
   readonly queryNope: Matrix;
 }
 
 /**
- * Splits rotated keys `K' = T^H k`, `Q' = T^-1 q` at every frequency. What keeps its rotation becomes pairs of the shared RoPE key. The
- * rest goes back to heads, `k^_a = sum over unkept c of conj(T^-1[c, a]) K'_c`, and its queries get the expected phase,
- * `q~ = gamma q`.
- *
- * @param steps `expectedPhase` off: `gamma = 1`
+ * Splits rotated keys `K' = T^H k` at every frequency. What keeps its rotation becomes pairs of the shared RoPE key. The rest goes back to
+ * heads, `k^_a = sum over unkept c of conj(T^-1[c, a]) K'_c`.
  */
-export function splitHeads(
-  weights: GroupedWeights,
-  config: GroupedAttentionConfig,
-  rotations: readonly FrequencyRotation[],
-  kept: readonly KeyComponent[],
-  phases: ExpectedPhases,
-  steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
-): SplitHeads {
-  return {
-    ...splitKeys(weights, config, rotations, kept),
-    ...splitQueries(weights.query, config, rotations, kept, phases, steps),
-  };
-}
-
-/** The key side of `splitHeads`. */
 export function splitKeys(
   weights: Pick<GroupedWeights, "key">,
   { kvHeads, headDim }: GroupedAttentionConfig,
   rotations: readonly FrequencyRotation[],
   kept: readonly KeyComponent[],
-): Pick<SplitHeads, "ropeKey" | "nopeKeys" | "frequencyIndex"> {
+): SplitKeys {
   const half = headDim / 2;
   const columns = weights.key.columns;
   const pairs = kept.length;
@@ -80,9 +66,10 @@ export function splitKeys(
 }
 
 /**
- * The query side of `splitHeads`, for queries that are rows of any maps.
+ * The query side of `splitKeys`: `Q' = T^-1 q` where a rotation is kept, and the expected phase, `q~ = gamma q`, for the position-free keys.
  *
- * @param query `[heads * headDim, columns]`
+ * @param query rows of any maps, `[heads * headDim, columns]`
+ * @param steps `expectedPhase` off: `gamma = 1`
  */
 export function splitQueries(
   query: Matrix,
@@ -91,7 +78,7 @@ export function splitQueries(
   kept: readonly KeyComponent[],
   phases: ExpectedPhases,
   steps: Pick<OutputAwareSteps, "expectedPhase"> = allSteps,
-): Pick<SplitHeads, "queryRope" | "queryNope"> {
+): SplitQueries {
   const half = headDim / 2;
   const pairs = kept.length;
   const queryRope = matrix(heads * 2 * pairs, query.columns);

@@ -17,12 +17,13 @@ import {
   randomMatrix,
   smallAttention,
 } from "../../testing";
+import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent, queryMetric } from "./factorisation";
 import { OutputRefit, tokenWeights } from "./output-refit";
 import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
 import { featureMoments } from "./score-maps";
-import { selectRotated } from "./selection";
-import { splitHeads } from "./split";
+import { selectRotated, type KeyComponent } from "./selection";
+import { splitKeys, splitQueries } from "./split";
 
 const hidden = 20;
 const moment = randomInputMoment(hidden, 3);
@@ -75,21 +76,29 @@ describe("selectRotated", () => {
   });
 });
 
-describe("splitHeads", () => {
+describe("splitKeys and splitQueries", () => {
   const weights = randomGroupedWeights(smallAttention, hidden, 5);
   const energies = queryEnergies(
     featureMoments(weights.query, smallAttention, moment, false),
     smallAttention,
   );
   const rotations = complexRotations(weights, smallAttention, moment, energies);
+  const split = (
+    kept: readonly KeyComponent[],
+    phases: ExpectedPhases = noPhase,
+    steps?: { readonly expectedPhase: boolean },
+  ) => ({
+    ...splitKeys(weights, smallAttention, rotations, kept),
+    ...splitQueries(weights.query, smallAttention, rotations, kept, phases, steps),
+  });
   const all = rotations.flatMap((_, frequency) =>
     Array.from({ length: kvHeads }, (__, component) => ({ frequency, component })),
   );
 
   it("with nothing kept but one pair leaves keys and queries nearly themselves; with all kept nothing is left", () => {
-    const everything = splitHeads(weights, smallAttention, rotations, all, noPhase);
+    const everything = split(all);
     expect(largest(everything.nopeKeys)).toBeLessThan(1e-12 * largest(weights.key));
-    const one = splitHeads(weights, smallAttention, rotations, all.slice(0, 1), noPhase);
+    const one = split(all.slice(0, 1));
     expect(difference(one.queryNope, weights.query)).toBe(0);
     // Only frequency 0 has lost a component.
     for (let row = 0; row < kvHeads * headDim; row++) {
@@ -122,10 +131,9 @@ describe("splitHeads", () => {
     const y = randomMatrix(hidden + 1, 1, 19);
     const [query, key] = [multiply(weights.query, x).data, multiply(weights.key, y).data];
     const gap = (expectedPhase: boolean) => {
-      const steps = { expectedPhase };
-      const split = splitHeads(weights, smallAttention, rotations, all.slice(0, 1), phases, steps);
-      const [q, k] = [multiply(split.queryNope, x).data, multiply(split.nopeKeys, y).data];
-      const [qRope, kRope] = [multiply(split.queryRope, x).data, multiply(split.ropeKey, y).data];
+      const parts = split(all.slice(0, 1), phases, { expectedPhase });
+      const [q, k] = [multiply(parts.queryNope, x).data, multiply(parts.nopeKeys, y).data];
+      const [qRope, kRope] = [multiply(parts.queryRope, x).data, multiply(parts.ropeKey, y).data];
       const gaps = Array.from({ length: heads }, (_, i) => {
         const [qAt, kAt] = [i * headDim, Math.floor((i * kvHeads) / heads) * headDim];
         let original = 0;
@@ -157,14 +165,14 @@ describe("splitHeads", () => {
       smallAttention,
       3,
     );
-    const split = splitHeads(weights, smallAttention, rotations, kept, noPhase);
+    const parts = split(kept);
     const x = randomMatrix(hidden + 1, 1, 8);
     const y = randomMatrix(hidden + 1, 1, 9);
     const before = { q: multiply(weights.query, x).data, k: multiply(weights.key, y).data };
-    const qRope = multiply(split.queryRope, x).data;
-    const kRope = multiply(split.ropeKey, y).data;
-    const qNope = multiply(split.queryNope, x).data;
-    const kNope = multiply(split.nopeKeys, y).data;
+    const qRope = multiply(parts.queryRope, x).data;
+    const kRope = multiply(parts.ropeKey, y).data;
+    const qNope = multiply(parts.queryNope, x).data;
+    const kNope = multiply(parts.nopeKeys, y).data;
     for (let i = 0; i < heads; i++) {
       const group = Math.floor((i * kvHeads) / heads);
       let original = 0;

@@ -2,8 +2,8 @@
 
     python3 -m venv .venv && .venv/bin/pip install -r tools/golden/requirements.txt
     npx transmla convert sample ./sample-mla --keep 50%
-    .venv/bin/python tools/native/evaluate.py ./sample-mla                                # prints a summary of the logits
-    .venv/bin/python tools/native/evaluate.py --golden packages/conversion/golden/native/*/
+    .venv/bin/python tools/golden/native_latent.py ./sample-mla                                # prints a summary of the logits
+    .venv/bin/python tools/golden/native_latent.py --golden packages/conversion/golden/native/*/
 
 The decoder is that of Hugging Face transformers for the original family, in float32: embedding, norms, feed-forward, masks of causality and sliding
 windows, output head. In every layer its attention is replaced by latent attention as the document defines it, up-projections multiplied into

@@ -1,0 +1,85 @@
+import { cacheNumbersPerToken, openModel, type ModelFiles } from "@transmla/models";
+import { describe, expect, it } from "vitest";
+import { planConversion } from "../../plan";
+import { changedLlama, converted, golden, tokens } from "../../testing-models";
+
+const half = { method: "output-aware", keep: 0.5 } as const;
+
+describe("the rotated part", () => {
+  it("little where keys say nothing and values need every dimension", async () => {
+    const source = await changedLlama((name, values) => {
+      if (/k_proj/.test(name)) values.fill(0);
+    });
+    const { report, latent, plan } = await converted(source, half);
+    expect(plan.sizes.ropeDimCandidates).toEqual([2, 4, 6, 8]);
+    expect(report).toMatchObject({ ropeDim: 2, kvLoraRank: 14, keptFraction: 0.5 });
+    expect(latent.config.layers[0].attention).toMatchObject({ ropeDim: 2, kvLoraRank: 14 });
+  });
+
+  it("much where keys decide and values need one dimension", async () => {
+    const source = await changedLlama((name, values, columns) => {
+      if (/[qk]_proj/.test(name)) for (const i of values.keys()) values[i] *= 4;
+      if (!/v_proj/.test(name)) return;
+      for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
+    });
+    const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
+    const { report } = await converted(source, half, sequences);
+    expect(report.ropeDim).toBeGreaterThanOrEqual(6);
+  });
+
+  it("not where the caller has, or half of it without that step", async () => {
+    const files = await openModel(golden("llama"));
+    const given = planConversion(files, { ...half, ropeDim: 4 });
+    expect(given.sizes).toMatchObject({ ropeDim: 4, kvLoraRank: 12 });
+    expect(given.sizes.ropeDimCandidates).toBeUndefined();
+    const { report } = await converted(golden("llama"), {
+      ...half,
+      steps: { splitByLoss: false },
+    });
+    expect(report).toMatchObject({ ropeDim: 8, kvLoraRank: 8 });
+  });
+});
+
+describe("sizes of layers", () => {
+  it("give every layer the cache it needs, and no more in all", async () => {
+    // Nothing is asked of keys, and the values of the last layer are all the same.
+    const source = await changedLlama((name, values, columns) => {
+      if (/k_proj/.test(name)) values.fill(0);
+      if (!/layers\.1\..*v_proj/.test(name)) return;
+      for (let row = 1; row < 16; row++) values.copyWithin(row * columns, 0, columns);
+    });
+    const numbersOf = async (sizesByLoss: boolean) => {
+      const { report, latent } = await converted(source, { ...half, steps: { sizesByLoss } });
+      expect(report.keptFraction).toBe(0.5);
+      const numbers = report.layers.map(({ kvLoraRank, ropeDim }) => kvLoraRank + ropeDim);
+      expect(cachedNumbers(latent)).toEqual(numbers);
+      return numbers;
+    };
+    expect(await numbersOf(false)).toEqual([16, 16]);
+    // Three fifths of the mean are the least that is tried.
+    expect(await numbersOf(true)).toEqual([22, 10]);
+  });
+
+  it("are not chosen where the layout or the caller says one for all", async () => {
+    const files = await openModel(golden("llama"));
+    const settled = (options: object) =>
+      planConversion(files, { method: "output-aware", ...options }).sizes.layersDiffer ?? false;
+    expect(settled({ keep: 0.5 })).toBe(true);
+    expect(settled({ keep: 0.5, ropeDim: 4 })).toBe(false);
+    expect(settled({ keep: 0.5, format: "deepseek" })).toBe(false);
+  });
+
+  it("within the original's cache, and with keys left for the latent, where nearly all of it is kept", async () => {
+    const { report } = await converted(golden("llama"), { ...half, keep: 0.97 });
+    expect(report.cacheAfter).toBe(2 * 31);
+    for (const { kvLoraRank, ropeDim } of report.layers) {
+      expect(kvLoraRank + ropeDim).toBeLessThanOrEqual(32);
+      expect(ropeDim).toBeLessThanOrEqual(14);
+    }
+  });
+});
+
+/** Numbers cached per token by every layer. */
+function cachedNumbers({ config }: ModelFiles): number[] {
+  return config.layers.map(({ attention }) => cacheNumbersPerToken(attention));
+}

@@ -1,0 +1,132 @@
+import { loadDecoderLayer, WeightLoader } from "@transmla/models";
+import type { LayerSizes } from "../../options";
+import type { ConversionProgress } from "../../progress";
+import type { LatentWeights } from "../../weights";
+import type { ConversionJob } from "../method";
+import { ParallelStreams } from "../parallel-streams";
+import { LayerFit, type LayerUnderFit } from "./layer-fit";
+import { outputTarget } from "./output-refit";
+import { withDefaults, type OutputAwareSteps } from "./steps";
+
+/** Calibration tokens for a trial, and the part of their sequences that judges. */
+const TRIAL_TOKENS = 5120;
+const HELD_OUT = 1 / 5;
+
+/** Square error of a layer's output on held-out sequences and its square, summed in the weights of tokens. */
+export interface TrialError {
+  readonly difference: number;
+  readonly energy: number;
+}
+
+/**
+ * Runs `body` for some layers of the original, with a function that converts the layer to given sizes on a part of the calibration text and
+ * judges the result on another.
+ *
+ * @param options.tried the layers
+ * @param options.steps steps of the method that a trial leaves out or takes, whatever the conversion does
+ */
+export async function eachTrial(
+  job: ConversionJob,
+  {
+    phase,
+    tried,
+    steps: changes,
+  }: {
+    readonly phase: ConversionProgress["phase"];
+    readonly tried: ReadonlySet<number>;
+    readonly steps: Partial<OutputAwareSteps>;
+  },
+  body: (layer: number, trial: (sizes: LayerSizes) => Promise<TrialError>) => Promise<void>,
+): Promise<void> {
+  const { fitted, held } = trialSequences(job.calibration);
+  const fit = await ParallelStreams.start({ ...job, calibration: fitted });
+  const judge = await ParallelStreams.start({ ...job, calibration: held });
+  // Whatever is left out, a trial sees the original's stream only: nothing is converted before it.
+  const steps = { ...withDefaults(job.sizes.steps), ...changes, sequential: false };
+  const last = Math.max(...tried);
+  for (let layer = 0; layer <= last; layer++) {
+    const loader = new WeightLoader(job.device, job.files.checkpoint, job.signal);
+    try {
+      const decoder = await loadDecoderLayer(loader, job.files.config, layer);
+      const under = { layer, decoder, steps };
+      if (tried.has(layer)) {
+        const layerFit = await LayerFit.measure(job, fit, under);
+        const heldOut = await HeldOut.measure(job, judge, under);
+        await body(layer, async (sizes) => {
+          const { weights } = await layerFit.fit({ ...job.sizes, ...sizes });
+          return heldOut.error(weights);
+        });
+      } else {
+        await fit.advanceOriginal(layer, decoder);
+        await judge.advanceOriginal(layer, decoder);
+      }
+    } finally {
+      loader.release();
+    }
+    job.onProgress({ phase, done: layer + 1, total: last + 1, unit: "layers" });
+  }
+}
+
+/** Sequences to fit and to judge with, at least one of each. */
+function trialSequences(calibration: readonly Int32Array[]): {
+  fitted: readonly Int32Array[];
+  held: readonly Int32Array[];
+} {
+  const longest = Math.max(...calibration.map(({ length }) => length));
+  const count = Math.min(calibration.length, Math.max(2, Math.floor(TRIAL_TOKENS / longest)));
+  const judging = Math.max(1, Math.round(count * HELD_OUT));
+  const used = calibration.slice(0, count);
+  return { fitted: used.slice(judging), held: used.slice(0, judging) };
+}
+
+/** A layer on text that it was not fitted to. */
+class HeldOut {
+  private constructor(
+    private readonly job: ConversionJob,
+    private readonly streams: ParallelStreams,
+    private readonly under: LayerUnderFit,
+    private readonly before: ParallelStreams["original"],
+    private readonly did: Awaited<ReturnType<ParallelStreams["advanceOriginal"]>>,
+  ) {}
+
+  /** Takes in what the original does and moves its stream past the layer. */
+  static async measure(
+    job: ConversionJob,
+    streams: ParallelStreams,
+    under: LayerUnderFit,
+  ): Promise<HeldOut> {
+    const before = { batches: streams.original.batches.map((batch) => ({ ...batch })) };
+    const did = await streams.advanceOriginal(under.layer, under.decoder);
+    return new HeldOut(job, streams, under, before, did);
+  }
+
+  /** `sum w |o' - o|^2` and `sum w |o|^2` of the attention's output with weights of the output refit. */
+  async error(weights: LatentWeights): Promise<TrialError> {
+    const { layer, decoder, steps } = this.under;
+    const { config } = weights;
+    const hidden = weights.output.rows;
+    let difference = 0;
+    let energy = 0;
+    await this.streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
+      this.streams.runner.eachBatch(
+        this.before,
+        { planes: attention.planes, frequencies: config.frequencies },
+        ({ x, context }) => [attention.forward(decoder.attentionInput(x), context)],
+        (batch, [converted]) => {
+          const { before, output } = this.did[batch];
+          const { weights: counts } = outputTarget(this.did[batch], before, {
+            hidden,
+            normalised: decoder.normalisesOutput,
+            normAware: steps.normAware,
+          });
+          for (const [i, value] of converted.entries()) {
+            const weight = counts[Math.floor(i / hidden)];
+            difference += weight * (value - output[i]) ** 2;
+            energy += weight * output[i] ** 2;
+          }
+        },
+      ),
+    );
+    return { difference, energy };
+  }
+}
