@@ -2,7 +2,7 @@ import { cacheNumbersPerToken, type GroupedAttentionConfig } from "@transmla/mod
 import type { ChosenSizes, LayerSizes } from "../../options";
 import type { ConversionJob } from "../method";
 import { allocate, type MeasuredSizes } from "./allocate";
-import { eachTrial } from "./trial";
+import { eachTrial, type Trial } from "./trial";
 
 /** Parts of the cache that may be rotated. */
 const SHARES = [1 / 6, 1 / 4, 3 / 8, 1 / 2];
@@ -27,70 +27,108 @@ function pairsOf(dims: number): number {
   return 2 * Math.max(1, Math.round(dims / 2));
 }
 
-/** Chooses sizes by the error of the attention's output on held-out sequences: first how much is rotated, then the size of every layer. */
+/**
+ * Chooses sizes by the error of the attention's output on held-out sequences, in one pass over some calibration text: how much of the cache
+ * is rotated, and the size of every layer where they may differ.
+ */
 export async function chooseSizes(job: ConversionJob): Promise<ChosenSizes> {
-  const {
-    ropeDimCandidates: candidates = [],
-    layersDiffer,
-    ropeDim: given,
-    kvLoraRank,
-  } = job.sizes;
+  const { ropeDimCandidates = [], layersDiffer, ropeDim: given, kvLoraRank } = job.sizes;
+  const layers = job.files.config.layers.length;
   const budget = kvLoraRank + given;
-  const ropeDim =
-    candidates.length < 2 ? (candidates[0] ?? given) : await chooseSplit(job, candidates);
-  if (!layersDiffer) return { ropeDim };
-  return { ropeDim, layers: await chooseLayerSizes(job, budget, ropeDim / budget) };
+  const splits = new SplitErrors(budget, ropeDimCandidates, layers);
+  const sizes = new LayerSizeErrors(job, budget);
+  await eachTrial(
+    job,
+    layersDiffer
+      ? { phase: "choosing sizes", tried: new Set(Array.from({ length: layers }, (_, i) => i)) }
+      : { phase: "choosing the split", tried: splits.layers },
+    async (layer, trial) => {
+      if (splits.layers.has(layer)) await splits.measure(trial);
+      if (layersDiffer) await sizes.measure(layer, trial, (splits.best ?? given) / budget);
+    },
+  );
+  const ropeDim = splits.best ?? given;
+  return layersDiffer ? { ropeDim, layers: sizes.best(ropeDim / budget) } : { ropeDim };
 }
 
 /**
  * How much of the cache carries rotated keys and how much the latent. Some layers are converted with every candidate; the error relative
  * to the output decides by its mean over the layers.
  */
-async function chooseSplit(job: ConversionJob, candidates: readonly number[]): Promise<number> {
-  const budget = job.sizes.kvLoraRank + job.sizes.ropeDim;
-  const layers = job.files.config.layers.length;
-  const tried = new Set(DEPTHS.map((depth) => Math.min(layers - 1, Math.floor(depth * layers))));
-  const errors = candidates.map(() => 0);
-  await eachTrial(job, { phase: "choosing the split", tried, steps: {} }, async (_, trial) => {
-    for (const [index, ropeDim] of candidates.entries()) {
-      const { difference, energy } = await trial({ ropeDim, kvLoraRank: budget - ropeDim });
-      errors[index] += difference / (energy + Number.MIN_VALUE);
+class SplitErrors {
+  /** The layers that are tried; none where there is nothing to choose. */
+  readonly layers: ReadonlySet<number>;
+  private readonly errors: number[];
+
+  constructor(
+    private readonly budget: number,
+    private readonly candidates: readonly number[],
+    layers: number,
+  ) {
+    const depths = this.open ? DEPTHS : [];
+    this.layers = new Set(depths.map((depth) => Math.min(layers - 1, Math.floor(depth * layers))));
+    this.errors = candidates.map(() => 0);
+  }
+
+  get open(): boolean {
+    return this.candidates.length > 1;
+  }
+
+  async measure(trial: Trial): Promise<void> {
+    for (const [index, ropeDim] of this.candidates.entries()) {
+      const sizes = { ropeDim, kvLoraRank: this.budget - ropeDim };
+      const { difference, energy } = await trial(sizes, {});
+      this.errors[index] += difference / (energy + Number.MIN_VALUE);
     }
-  });
-  return candidates[errors.indexOf(Math.min(...errors))];
+  }
+
+  /** The best so far; before the first layer is tried the least, which leaves most to the values. */
+  get best(): number | undefined {
+    return this.candidates[this.errors.indexOf(Math.min(...this.errors))];
+  }
 }
 
 /**
- * How large the cache of every layer is, `budget` numbers in the mean, of which `share` are rotated. Every layer is converted with a few
- * sizes; the errors, in the tokens' weights relative to the residual stream they join, make a table from which the best division follows.
- * Equal sizes are one of those divisions. The trials leave the score refit out, which costs most of the time and changes all sizes alike.
+ * How large the cache of every layer is, `budget` numbers in the mean. Every layer is converted with a few sizes, of which the part is rotated
+ * that seems best by then; the errors, in the tokens' weights relative to the residual stream they join, make a table from which the best division follows. Equal
+ * sizes are one of those divisions. The trials leave the score refit out, which costs most of the time and changes all sizes alike.
  */
-async function chooseLayerSizes(
-  job: ConversionJob,
-  budget: number,
-  share: number,
-): Promise<LayerSizes[]> {
-  const { layers } = job.files.config;
-  const { kvHeads, headDim } = layers[0].attention as GroupedAttentionConfig;
-  // Some keys are left to the latent, and at least one number.
-  const mostPairs = (numbers: number) => Math.min(kvHeads * headDim - 2, numbers - 1) >> 1;
-  const sizesWith = (numbers: number): LayerSizes => {
-    const ropeDim = Math.min(pairsOf(share * numbers), 2 * mostPairs(numbers));
-    return { ropeDim, kvLoraRank: numbers - ropeDim };
-  };
-  const table: MeasuredSizes[] = [];
-  const tried = new Set(layers.keys());
-  const steps = { scoreRefit: false };
-  await eachTrial(job, { phase: "choosing sizes", tried, steps }, async (layer, trial) => {
-    const most = cacheNumbersPerToken(layers[layer].attention);
+class LayerSizeErrors {
+  private readonly table: MeasuredSizes[] = [];
+
+  constructor(
+    private readonly job: ConversionJob,
+    private readonly budget: number,
+  ) {}
+
+  /** @param share part of the cache that is rotated */
+  async measure(layer: number, trial: Trial, share: number): Promise<void> {
+    const { budget } = this;
+    const most = cacheNumbersPerToken(this.job.files.config.layers[layer].attention);
     const numbers = FACTORS.map((factor) =>
       Math.min(most, Math.max(LEAST_NUMBERS, Math.round(factor * budget))),
     );
     const sizes = [...new Set(numbers)];
     const errors: number[] = [];
-    for (const size of sizes) errors.push((await trial(sizesWith(size))).difference);
-    table.push({ sizes, errors });
-  });
-  const step = 2 * Math.ceil(budget / (2 * STEPS));
-  return allocate(table, budget, step).map(sizesWith);
+    for (const size of sizes) {
+      const { difference } = await trial(this.sizesWith(size, share), { scoreRefit: false });
+      errors.push(difference);
+    }
+    this.table.push({ sizes, errors });
+  }
+
+  /** Sizes of all layers with `share` of the cache rotated. */
+  best(share: number): LayerSizes[] {
+    const step = 2 * Math.ceil(this.budget / (2 * STEPS));
+    return allocate(this.table, this.budget, step).map((size) => this.sizesWith(size, share));
+  }
+
+  private sizesWith(numbers: number, share: number): LayerSizes {
+    const { kvHeads, headDim } = this.job.files.config.layers[0]
+      .attention as GroupedAttentionConfig;
+    // Some keys are left to the latent, and at least one number.
+    const mostPairs = Math.min(kvHeads * headDim - 2, numbers - 1) >> 1;
+    const ropeDim = Math.min(pairsOf(share * numbers), 2 * mostPairs);
+    return { ropeDim, kvLoraRank: numbers - ropeDim };
+  }
 }

@@ -81,10 +81,14 @@ export class LayerFit {
     return this.measured.did;
   }
 
-  /** Fits the layer to given sizes: its weights as they are written. */
-  async fit(sizes: OutputAwareSizes): Promise<FittedLayer> {
+  /** Fits the layer to given sizes: its weights as they are written. `changes` are steps left out, or taken, this time. */
+  async fit(
+    sizes: OutputAwareSizes,
+    changes: Partial<OutputAwareSteps> = {},
+  ): Promise<FittedLayer> {
     const { grouped, original, input, teacher, moments, phases } = this.measured;
-    const { layer, decoder, steps } = this.under;
+    const { layer, decoder } = this.under;
+    const steps = { ...this.under.steps, ...changes };
     const initial = outputAwareWeights(grouped, original, moments, phases, sizes, steps);
     const { keptEnergy } = initial;
     const scores = { grouped, original, initial, moments, sizes };

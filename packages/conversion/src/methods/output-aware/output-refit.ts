@@ -103,11 +103,11 @@ export function outputTarget(
   { hidden, normalised, normAware }: OutputTargetOptions,
 ): { readonly target: Float32Array; readonly weights: Float64Array } {
   if (normalised) return { target: output, weights: tokenWeights(output, hidden, normAware) };
-  const wanted = output.map((value, i) => before[i] + value);
-  return {
-    target: wanted.map((value, i) => value - states[i]),
-    weights: tokenWeights(wanted, hidden, normAware),
-  };
+  const target = new Float32Array(output.length);
+  for (let i = 0; i < target.length; i++) target[i] = before[i] + output[i];
+  const weights = tokenWeights(target, hidden, normAware);
+  for (let i = 0; i < target.length; i++) target[i] -= states[i];
+  return { target, weights };
 }
 
 export interface OutputTargetOptions {
@@ -122,7 +122,7 @@ export function tokenWeights(rows: Float32Array, hidden: number, normAware: bool
   return Float64Array.from({ length: rows.length / hidden }, (_, token) => {
     if (!normAware) return 1;
     let sum = 0;
-    for (let i = token * hidden; i < (token + 1) * hidden; i++) sum += rows[i] ** 2;
+    for (let i = token * hidden; i < (token + 1) * hidden; i++) sum += rows[i] * rows[i];
     return hidden / (sum + Number.MIN_VALUE);
   });
 }

@@ -18,42 +18,34 @@ export interface TrialError {
   readonly energy: number;
 }
 
-/**
- * Runs `body` for some layers of the original, with a function that converts the layer to given sizes on a part of the calibration text and
- * judges the result on another.
- *
- * @param options.tried the layers
- * @param options.steps steps of the method that a trial leaves out or takes, whatever the conversion does
- */
+/** Converts a layer to given sizes on a part of the calibration text, with some steps left out or taken, and judges it on another. */
+export type Trial = (sizes: LayerSizes, changes: Partial<OutputAwareSteps>) => Promise<TrialError>;
+
+/** Runs `body` for the layers `tried` of the original, in order; nothing at all where there are none. */
 export async function eachTrial(
   job: ConversionJob,
   {
     phase,
     tried,
-    steps: changes,
-  }: {
-    readonly phase: ConversionProgress["phase"];
-    readonly tried: ReadonlySet<number>;
-    readonly steps: Partial<OutputAwareSteps>;
-  },
-  body: (layer: number, trial: (sizes: LayerSizes) => Promise<TrialError>) => Promise<void>,
+  }: { readonly phase: ConversionProgress["phase"]; readonly tried: ReadonlySet<number> },
+  body: (layer: number, trial: Trial) => Promise<void>,
 ): Promise<void> {
+  if (tried.size === 0) return;
   const { fitted, held } = trialSequences(job.calibration);
   const fit = await ParallelStreams.start({ ...job, calibration: fitted });
   const judge = await ParallelStreams.start({ ...job, calibration: held });
   // Whatever is left out, a trial sees the original's stream only: nothing is converted before it.
-  const steps = { ...withDefaults(job.sizes.steps), ...changes, sequential: false };
+  const steps = { ...withDefaults(job.sizes.steps), sequential: false };
   const last = Math.max(...tried);
   for (let layer = 0; layer <= last; layer++) {
     const loader = new WeightLoader(job.device, job.files.checkpoint, job.signal);
     try {
       const decoder = await loadDecoderLayer(loader, job.files.config, layer);
-      const under = { layer, decoder, steps };
       if (tried.has(layer)) {
-        const layerFit = await LayerFit.measure(job, fit, under);
-        const heldOut = await HeldOut.measure(job, judge, under);
-        await body(layer, async (sizes) => {
-          const { weights } = await layerFit.fit({ ...job.sizes, ...sizes });
+        const layerFit = await LayerFit.measure(job, fit, { layer, decoder, steps });
+        const heldOut = await HeldOut.measure(job, judge, { layer, decoder, steps });
+        await body(layer, async (sizes, changes) => {
+          const { weights } = await layerFit.fit({ ...job.sizes, ...sizes }, changes);
           return heldOut.error(weights);
         });
       } else {
@@ -119,10 +111,16 @@ class HeldOut {
             normalised: decoder.normalisesOutput,
             normAware: steps.normAware,
           });
-          for (const [i, value] of converted.entries()) {
-            const weight = counts[Math.floor(i / hidden)];
-            difference += weight * (value - output[i]) ** 2;
-            energy += weight * output[i] ** 2;
+          for (const [token, weight] of counts.entries()) {
+            const end = (token + 1) * hidden;
+            let [missed, size] = [0, 0];
+            for (let i = token * hidden; i < end; i++) {
+              const lacks = converted[i] - output[i];
+              missed += lacks * lacks;
+              size += output[i] * output[i];
+            }
+            difference += weight * missed;
+            energy += weight * size;
           }
         },
       ),
