@@ -89,9 +89,9 @@ export class FeatureStatistics {
     }
   }
 
-  /** Throws if nothing was added. Products of different heads count as 0. */
+  /** Turns the sums into means: nothing can be added afterwards. Throws if nothing was. Products of different heads count as 0. */
   moments(): FeatureMoments {
-    const mean = ({ sum }: OuterProducts) => symmetricMean(sum, this.tokens);
+    const mean = ({ square }: OuterProducts) => symmetricMean(square, this.tokens);
     const key = mean(this.key!);
     return { query: this.heads.length === 0 ? key : headMoments(this.heads.map(mean)), key };
   }

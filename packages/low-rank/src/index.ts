@@ -42,7 +42,7 @@ export { complexSvd } from "./complex-svd";
 export type { ComplexSvd } from "./complex-svd";
 export { hermitianPower, hermitianSquareRoots, squareRoots, symmetricPower } from "./powers";
 export type { SpectrumOptions } from "./spectrum";
-export { solveSymmetric } from "./solve";
+export { solveSymmetric, solveSymmetricInPlace } from "./solve";
 export type { SolveOptions } from "./solve";
 export { pca, weightedError, weightedLowRank } from "./weighted";
 export type { LowRankFactors, Pca, WeightedLowRankOptions, WeightedProblem } from "./weighted";

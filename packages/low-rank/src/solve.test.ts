@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import golden from "../golden/solve.json";
 import { add, gram, identity, matrix, multiply } from "./matrix";
-import { solveSymmetric } from "./solve";
+import { solveSymmetric, solveSymmetricInPlace } from "./solve";
 import { codeOf, distance, errorOf, largest, randomMatrix, real } from "./test-support";
 
 describe("solveSymmetric", () => {
@@ -24,6 +24,13 @@ describe("solveSymmetric", () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it("gives the same in place of the right-hand side", () => {
+    const [a, b] = [real(golden.matrix), real(golden.right)];
+    const expected = solveSymmetric(a, b, { ridge: 0.1 });
+    solveSymmetricInPlace(a, b, { ridge: 0.1 });
+    expect(b.data).toEqual(expected.data);
   });
 
   it("adds the ridge relative to the mean diagonal", () => {

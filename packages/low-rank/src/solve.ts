@@ -21,7 +21,23 @@ const BLOCK = 48;
  * @throws LowRankError ShapeMismatch, NonFinite, NotSymmetric, InvalidArgument,
  *   NotPositiveDefinite (names the pivot)
  */
-export function solveSymmetric(a: Matrix, b: Matrix, { ridge = 0 }: SolveOptions = {}): Matrix {
+export function solveSymmetric(a: Matrix, b: Matrix, options: SolveOptions = {}): Matrix {
+  const x = matrix(b.rows, b.columns, b.data.slice());
+  solveSymmetricInPlace(matrix(a.rows, a.columns, a.data.slice()), x, options);
+  return x;
+}
+
+/**
+ * `solveSymmetric` for matrices too large to be copied: `b` becomes x, `a` its Cholesky factor above the diagonal. Whatever is
+ * refused before the first pivot leaves both as they are.
+ *
+ * @throws as `solveSymmetric`
+ */
+export function solveSymmetricInPlace(
+  a: Matrix,
+  b: Matrix,
+  { ridge = 0 }: SolveOptions = {},
+): void {
   requireSymmetric(a, "solveSymmetric");
   requireFinite(b, "solveSymmetric: the right-hand side");
   requireNonNegative(ridge, "ridge");
@@ -33,15 +49,13 @@ export function solveSymmetric(a: Matrix, b: Matrix, { ridge = 0 }: SolveOptions
     );
   }
   const n = a.rows;
-  const factor = a.data.slice();
+  const [factor, x] = [a.data, b.data];
   let sum = 0;
   for (const value of diagonalOf(a)) sum += value;
   for (let i = 0; i < n; i += 1) factor[i * n + i] += (ridge * sum) / n;
   factorise(factor, n);
-  const x = b.data.slice();
   substituteForward(factor, n, x, b.columns);
   substituteBackward(factor, n, x, b.columns);
-  return matrix(n, b.columns, x);
 }
 
 /** a = Uᵀ U; U takes the place of the upper triangle. */

@@ -1,5 +1,5 @@
 import type { Device } from "@transmla/kernels";
-import { columnSlice, solveSymmetric, transpose, type Matrix } from "@transmla/low-rank";
+import { solveSymmetricInPlace, transpose, type Matrix } from "@transmla/low-rank";
 import { OuterProducts, symmetricMean } from "../../outer-products";
 import type { OriginalBatch } from "../parallel-streams";
 
@@ -52,15 +52,17 @@ export class OutputRefit {
   }
 
   /**
+   * Solves in place of what was added up, for that is the largest a conversion holds: nothing can be added afterwards.
+   *
    * @param output `W0`, `[hidden, inputs + 1]`
    * @param options.bias whether the bias is fitted too (default) or stays
    * @returns the new one
    */
   solve(output: Matrix, { bias = true }: { readonly bias?: boolean } = {}): Matrix {
     const n = this.inputs + 1;
-    const { sum } = this.products;
-    const second = symmetricMean(sum, this.weight);
-    const rightSide = columnSlice(sum, n);
+    const { square, rest } = this.products;
+    const rightSide = rest!;
+    const second = symmetricMean(square, this.weight);
     const { data, columns: hidden } = rightSide;
     for (let at = 0; at < data.length; at++) data[at] /= this.weight;
     let mean = 0;
@@ -71,7 +73,8 @@ export class OutputRefit {
       for (let j = 0; j < hidden; j++) data[i * hidden + j] += ridge * output.data[j * n + i];
     }
     if (!bias) pinLast(second, rightSide, output);
-    return transpose(solveSymmetric(second, rightSide));
+    solveSymmetricInPlace(second, rightSide);
+    return transpose(rightSide);
   }
 }
 
