@@ -60,7 +60,12 @@ export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./m
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
 export { savedLayers } from "./resume/layer-store";
 export type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
-export { conversionNeeds, type ConversionNeeds, type ConversionSetting } from "./needs";
+export {
+  conversionNeeds,
+  memoryNeeds,
+  type ConversionNeeds,
+  type ConversionSetting,
+} from "./needs";
 export { planConversion, type ConversionPlan, type PlannedTensor } from "./plan";
 export type { ConversionProgress } from "./progress";
 export {

@@ -50,20 +50,25 @@ export function conversionNeeds(
   { tokens, gemm }: ConversionSetting,
 ): ConversionNeeds {
   const { files, method } = plan;
-  const { hiddenSize, layers } = files.config;
-  const features = Math.max(...layers.map((layer) => keyFeatures(layer.attention, hiddenSize)));
-  const measured = methods[method].needsCalibration
-    ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (features + 1) ** 2
-    : 0;
   const { passes, perHead } = costs[method];
-  const { output, layers: layersBytes } = diskNeeds(plan);
-  const heads = layers.reduce((sum, { attention }) => sum + attention.heads, 0);
+  const { output, layers } = diskNeeds(plan);
+  const heads = files.config.layers.reduce((sum, { attention }) => sum + attention.heads, 0);
   return {
     seconds: (passes * 2 * tokens * usedNumbers(plan) + perHead * heads) / gemm,
-    memoryBytes: PROCESS_BYTES + measured + layerBytes(plan),
+    memoryBytes: memoryNeeds(plan, tokens),
     outputBytes: output,
-    resumeBytes: layersBytes,
+    resumeBytes: layers,
   };
+}
+
+/** Estimated peak of the whole process, in bytes, for so many calibration tokens. No weight is read. */
+export function memoryNeeds(plan: ConversionPlan, tokens: number): number {
+  const { hiddenSize, layers } = plan.files.config;
+  const features = Math.max(...layers.map((layer) => keyFeatures(layer.attention, hiddenSize)));
+  const measured = methods[plan.method].needsCalibration
+    ? CALIBRATION_BYTES + 4 * STATES * tokens * hiddenSize + 8 * SQUARES * (features + 1) ** 2
+    : 0;
+  return PROCESS_BYTES + measured + layerBytes(plan);
 }
 
 /** Numbers of all layers that one token meets: of experts those that it chooses. */

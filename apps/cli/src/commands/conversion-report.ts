@@ -1,4 +1,10 @@
-import { diskNeeds, type ConversionPlan, type ConversionReport } from "@transmla/conversion";
+import { totalmem } from "node:os";
+import {
+  diskNeeds,
+  memoryNeeds,
+  type ConversionPlan,
+  type ConversionReport,
+} from "@transmla/conversion";
 import type { Result } from "../command";
 import type { LocatedModel } from "../model-location";
 import { bytes, count, duration, percent } from "../terminal/format";
@@ -79,6 +85,18 @@ function summary(
   ];
 }
 
+/** Says before work starts that it may take more memory than the machine has. */
+export function warnOfMemory(terminal: Terminal, { plan, calibration }: ConversionJob): void {
+  const needed = memoryNeeds(
+    plan,
+    calibration.reduce((sum, { length }) => sum + length, 0),
+  );
+  if (needed <= totalmem()) return;
+  terminal.warn(
+    `the conversion takes about ${bytes(needed)} of memory and this machine has ${bytes(totalmem())}. Fewer --samples need less.`,
+  );
+}
+
 /** Tells what a conversion would do, to a person and as the result. */
 export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   const { plan, calibration, freeDisk } = job;
@@ -105,7 +123,9 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
   const outputBytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const fileCount = `${files.length} file${files.length === 1 ? "" : "s"}`;
   const { output, layers } = diskNeeds(plan);
+  const memoryBytes = memoryNeeds(plan, calibrationTokens);
   terminal.print(
+    `Memory: about ${bytes(memoryBytes)} at the most, of ${bytes(totalmem())} here.`,
     `Disk: ${bytes(output + layers)} while it works (${bytes(layers)} of finished layers go again), ${bytes(freeDisk)} free.`,
     `Would write ${count(tensors.length)} tensors in ${fileCount}, ${bytes(outputBytes)}. Nothing was written.`,
   );
@@ -121,6 +141,7 @@ export function printPlan(terminal: Terminal, job: ConversionJob): Result {
     outputBytes,
     diskBytes: output + layers,
     freeDiskBytes: freeDisk,
+    memoryBytes,
     files,
     tensors: tensors.map(({ name, shape, dtype, convertedLayer }) => ({
       name,

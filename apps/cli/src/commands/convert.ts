@@ -35,7 +35,7 @@ import { checkOutput, withOutput } from "../output-folder";
 import { count } from "../terminal/format";
 import type { Terminal } from "../terminal/terminal";
 import { textFor } from "../text";
-import { printPlan, printReport, type ConversionJob } from "./conversion-report";
+import { printPlan, printReport, warnOfMemory, type ConversionJob } from "./conversion-report";
 
 const formatNames = Object.keys(formats) as readonly FormatName[];
 const methodNames = Object.keys(methods) as readonly MethodName[];
@@ -103,6 +103,7 @@ export const convertCommand = defineCommand({
       const freeDisk = await requireDisk(out, sum(diskNeeds(plan)));
       const calibration = await calibrationFor(context, model, values);
       const job = { model, plan, out, calibration, companions, fileNames, freeDisk };
+      warnOfMemory(context.terminal, job);
       if (values.dryRun) return printPlan(context.terminal, job);
       return execute(context, job, started, values.resume);
     }),
