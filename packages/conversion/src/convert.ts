@@ -23,8 +23,15 @@ import { withAttention, withChosenSizes, type ConversionPlan, type PlannedTensor
 import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
-import { LayerStore, roundToFloat32, savedLayers } from "./resume/layer-store";
-import { latentTensors, requireFinite, type LatentWeights, type NamedTensor } from "./weights";
+import { LayerStore, savedLayers } from "./resume/layer-store";
+import {
+  inSinglePrecision,
+  latentTensors,
+  requireFinite,
+  type LatentWeights,
+  type NamedTensor,
+  type WrittenWeights,
+} from "./weights";
 
 export interface ConvertOptions {
   readonly device: Device;
@@ -219,7 +226,6 @@ async function nextLayer(
     return { converted: saved.converted, resumed: true };
   }
   const converted = await converter.convert(layer);
-  roundToFloat32(converted);
   await store?.save(layer, { converted, choices: converter.choices ?? {} });
   return { converted, resumed: false };
 }
@@ -286,10 +292,10 @@ async function layerAsWritten(
   layer: number,
   weights: LatentWeights,
   measured: MeasuredInput | undefined,
-): Promise<LatentWeights> {
+): Promise<WrittenWeights> {
   const norm = `${layerPrefix(layer)}input_layernorm.weight`;
   const gains = await files.checkpoint.read(norm, { as: "f32" });
-  return formats[format].layerWeights(weights, { gains, measured });
+  return inSinglePrecision(await formats[format].layerWeights(weights, { gains, measured }));
 }
 
 function encoded(

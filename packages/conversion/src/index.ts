@@ -69,9 +69,12 @@ export {
 export { planConversion, type ConversionPlan, type PlannedTensor } from "./plan";
 export type { ConversionProgress } from "./progress";
 export {
+  inSinglePrecision,
   latentTensors,
   readGroupedWeights,
   type GroupedWeights,
   type LatentWeights,
   type NamedTensor,
+  type SingleMatrix,
+  type WrittenWeights,
 } from "./weights";

@@ -1,4 +1,4 @@
-import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
+import { matrix, type Matrix } from "@transmla/low-rank";
 import {
   attentionPrefix,
   type GroupedAttentionConfig,
@@ -26,44 +26,79 @@ export interface GroupedWeights {
 }
 
 /** Queries and keys of an attention before and in the norms of their heads, which a conversion leaves as they are. */
-export interface HeadNormWeights {
+interface HeadNormParts<Rows, Numbers> {
   /** `[heads * headDim, hidden + 1]` */
-  readonly headQuery: Matrix;
+  readonly headQuery: Rows;
   /** `[kvHeads * headDim, hidden + 1]` */
-  readonly headKey: Matrix;
+  readonly headKey: Rows;
   /** `[headDim]` */
-  readonly headQueryNorm: Float64Array;
+  readonly headQueryNorm: Numbers;
   /** `[headDim]` */
-  readonly headKeyNorm: Float64Array;
+  readonly headKeyNorm: Numbers;
 }
 
-/** Weights of one latent attention in float64, augmented likewise; a part of size zero is absent. With `config.headNorms` those of the heads are there. */
-export interface LatentWeights extends Partial<HeadNormWeights> {
+export type HeadNormWeights = HeadNormParts<Matrix, Float64Array>;
+
+/** Weights of one latent attention, augmented likewise; a part of size zero is absent. With `config.headNorms` those of the heads are there. */
+interface LatentParts<Rows, Numbers> extends Partial<HeadNormParts<Rows, Numbers>> {
   readonly config: LatentAttentionConfig;
   /** `[qLoraRank, hidden]`, not augmented: the bias enters after it. */
-  readonly queryDown?: Matrix | undefined;
+  readonly queryDown?: Rows | undefined;
   /** `[qLoraRank]` */
-  readonly queryDownBias?: Float64Array | undefined;
+  readonly queryDownBias?: Numbers | undefined;
   /** Weights of the norm after it, `[qLoraRank]`, where the config has one. */
-  readonly queryNorm?: Float64Array | undefined;
+  readonly queryNorm?: Numbers | undefined;
   /** `[heads * nopeDim, input + 1]` */
-  readonly queryNope?: Matrix | undefined;
+  readonly queryNope?: Rows | undefined;
   /** `[heads * ropeDim, input + 1]` */
-  readonly queryRope?: Matrix | undefined;
+  readonly queryRope?: Rows | undefined;
   /** `[kvLoraRank, hidden + 1]` */
-  readonly latent: Matrix;
+  readonly latent: Rows;
   /** What keys add to the latent where heads are normalised, `[kvLoraRank, kvHeads * headDim]`. */
-  readonly keyLatent?: Matrix | undefined;
+  readonly keyLatent?: Rows | undefined;
   /** Weights of the latent's norm, `[kvLoraRank]`, where the config has one. */
-  readonly latentNorm?: Float64Array | undefined;
+  readonly latentNorm?: Numbers | undefined;
   /** `[ropeDim, hidden + 1]` */
-  readonly ropeKey?: Matrix | undefined;
+  readonly ropeKey?: Rows | undefined;
   /** `[keyUpHeads * nopeDim, kvLoraRank]` */
-  readonly keyUp?: Matrix | undefined;
+  readonly keyUp?: Rows | undefined;
   /** `[valueUpHeads * valueDim, kvLoraRank]` */
-  readonly valueUp: Matrix;
+  readonly valueUp: Rows;
   /** `[hidden, heads * valueDim + 1]` */
-  readonly output: Matrix;
+  readonly output: Rows;
+}
+
+/** A latent attention in float64, while it is made. */
+export type LatentWeights = LatentParts<Matrix, Float64Array>;
+
+/** A row-major matrix in float32. */
+export interface SingleMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly data: Float32Array;
+}
+
+/**
+ * A latent attention once it is made, in float32: half of what is the largest thing in memory, and the numbers that a resumed conversion
+ * reads back are those that an uninterrupted one writes.
+ */
+export type WrittenWeights = LatentParts<SingleMatrix, Float32Array>;
+
+export function inSinglePrecision({ config, ...parts }: LatentWeights): WrittenWeights {
+  const single = Object.entries(parts).map(([name, part]) => [name, part && singleOf(part)]);
+  return {
+    ...(Object.fromEntries(single) as unknown as Omit<WrittenWeights, "config">),
+    config,
+  };
+}
+
+function singleOf(part: Matrix | Float64Array): SingleMatrix | Float32Array {
+  return "rows" in part ? singleMatrix(part) : Float32Array.from(part);
+}
+
+/** The same numbers in float32. */
+export function singleMatrix({ rows, columns, data }: Matrix): SingleMatrix {
+  return { rows, columns, data: Float32Array.from(data) };
 }
 
 /** A tensor on its way into a checkpoint. */
@@ -148,24 +183,22 @@ export function requireFinite(
   );
 }
 
-/** The tensors of a latent attention under their native names, matching `attentionTensors` of `@transmla/models`. */
-export function latentTensors(weights: LatentWeights, prefix: string): NamedTensor[] {
+/** The tensors of a latent attention, some of them views of it, under their native names, matching `attentionTensors` of `@transmla/models`. */
+export function latentTensors(weights: WrittenWeights, prefix: string): NamedTensor[] {
   const { config } = weights;
   const tensors: NamedTensor[] = [];
   const add = (name: string, shape: readonly number[], values: Float32Array) =>
     tensors.push({ name: `${prefix}${name}`, shape, values });
-  const plain = (name: string, m: Matrix | undefined) => {
-    if (m) add(`${name}.weight`, [m.rows, m.columns], Float32Array.from(m.data));
+  const plain = (name: string, m: SingleMatrix | undefined) => {
+    if (m) add(`${name}.weight`, [m.rows, m.columns], m.data);
   };
-  const augmented = (name: string, m: Matrix | undefined, bias: boolean) => {
+  const augmented = (name: string, m: SingleMatrix | undefined, bias: boolean) => {
     if (!m) return;
     add(`${name}.weight`, [m.rows, m.columns - 1], withoutLastColumn(m));
-    if (bias) {
-      add(`${name}.bias`, [m.rows], Float32Array.from(columnSlice(m, m.columns - 1).data));
-    }
+    if (bias) add(`${name}.bias`, [m.rows], lastColumn(m));
   };
-  const vector = (name: string, values: Float64Array | undefined) => {
-    if (values) add(name, [values.length], Float32Array.from(values));
+  const vector = (name: string, values: Float32Array | undefined) => {
+    if (values) add(name, [values.length], values);
   };
   plain("q_a_proj", weights.queryDown);
   vector("q_a_proj.bias", weights.queryDownBias);
@@ -187,12 +220,15 @@ export function latentTensors(weights: LatentWeights, prefix: string): NamedTens
   return tensors;
 }
 
-/** Straight to float32: a copy in float64 would be the largest thing in memory for a moment. */
-function withoutLastColumn({ rows, columns, data }: Matrix): Float32Array {
+function withoutLastColumn({ rows, columns, data }: SingleMatrix): Float32Array {
   const width = columns - 1;
   const values = new Float32Array(rows * width);
   for (let row = 0; row < rows; row++) {
     values.set(data.subarray(row * columns, row * columns + width), row * width);
   }
   return values;
+}
+
+function lastColumn({ rows, columns, data }: SingleMatrix): Float32Array {
+  return Float32Array.from({ length: rows }, (_, row) => data[(row + 1) * columns - 1]!);
 }

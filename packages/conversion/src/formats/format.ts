@@ -2,7 +2,7 @@ import type { LatentAttentionConfig, ModelConfig, TensorSpec } from "@transmla/m
 import type { Matrix } from "@transmla/low-rank";
 import type { JsonObject } from "@transmla/tensor-io";
 import type { FormatNeeds } from "../options";
-import type { LatentWeights, NamedTensor } from "../weights";
+import type { LatentWeights, NamedTensor, WrittenWeights } from "../weights";
 
 /** A layout in which converted models are written: its row in the table of formats. */
 export interface OutputFormat {
@@ -17,7 +17,7 @@ export interface OutputFormat {
   /** Every tensor of the model with the attention as it is written, in the order in which they are stored. */
   tensors(config: ModelConfig): readonly TensorSpec[];
   /** The attention tensors of a layer, from `layerWeights`. */
-  layerTensors(weights: LatentWeights, prefix: string): NamedTensor[];
+  layerTensors(weights: WrittenWeights, prefix: string): NamedTensor[];
   /** The config.json of a model whose attention is as it is written. */
   config(model: FormatModel, details: { method: string; torchDType: string }): JsonObject;
 }

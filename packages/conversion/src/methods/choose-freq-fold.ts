@@ -7,7 +7,7 @@ import {
 } from "@transmla/models";
 import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
 import { memoryCheckpoint } from "../memory-checkpoint";
-import { readGroupedWeights } from "../weights";
+import { inSinglePrecision, readGroupedWeights } from "../weights";
 import type { ConversionJob } from "./method";
 import { freqFoldCandidates } from "./ro-rope";
 import { embedCalibration, streamLoss } from "./stream-ends";
@@ -71,7 +71,7 @@ async function advanceCandidates(
       const candidate = { ropeDim, qLoraRank, freqFold };
       const rotation = transmlaRotation(grouped, original, moment, candidate);
       const { weights } = transmlaLatent(grouped, original, rotation, moment, candidate);
-      const checkpoint = await memoryCheckpoint(encode(layer, weights));
+      const checkpoint = await memoryCheckpoint(encode(layer, inSinglePrecision(weights)));
       const converted = new WeightLoader(device, checkpoint);
       try {
         const attention = await loadAttention(converted, weights.config, attentionPrefix(layer));

@@ -4,7 +4,7 @@ import type { MeasuredInput } from "../formats/format";
 import type { EncodedTensor } from "../memory-checkpoint";
 import type { ChosenSizes, ConversionOptions, FormatNeeds, LatentSizes } from "../options";
 import type { ConversionProgress } from "../progress";
-import type { LatentWeights } from "../weights";
+import type { LatentWeights, WrittenWeights } from "../weights";
 
 /** A way to turn grouped into latent attention: its row in the table of methods. */
 export interface ConversionMethod {
@@ -35,9 +35,9 @@ export interface ConversionJob {
     layer: number,
     weights: LatentWeights,
     input?: MeasuredInput,
-  ) => Promise<LatentWeights>;
+  ) => Promise<WrittenWeights>;
   /** The layer's weights under native names in the storage of the output, to run the layer from. */
-  readonly encode: (layer: number, weights: LatentWeights) => EncodedTensor[];
+  readonly encode: (layer: number, weights: WrittenWeights) => EncodedTensor[];
   readonly onProgress: (progress: ConversionProgress) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -56,8 +56,7 @@ export interface LayerConverter {
 }
 
 export interface ConvertedLayer {
-  /** As they are written. */
-  readonly weights: LatentWeights;
+  readonly weights: WrittenWeights;
   /** Part of the second moment of position-free keys and values that the latent keeps. */
   readonly keptEnergy: number;
   /**

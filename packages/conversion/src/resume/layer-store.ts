@@ -1,4 +1,3 @@
-import { matrix, type Matrix } from "@transmla/low-rank";
 import type { LatentAttentionConfig } from "@transmla/models";
 import {
   openSafetensors,
@@ -11,7 +10,7 @@ import {
 import { ConversionError } from "../errors";
 import type { ConvertedLayer } from "../methods/method";
 import type { LatentSizes } from "../options";
-import type { LatentWeights } from "../weights";
+import type { SingleMatrix, WrittenWeights } from "../weights";
 import { sha256 } from "./sha256";
 
 /** A layer that an interrupted conversion has finished. */
@@ -29,7 +28,7 @@ const pattern = /^\.transmla-layer-\d{5}\.safetensors$/;
  * them instead of computing them again. A file that is not whole or not as it was written counts as absent.
  */
 export class LayerStore {
-  /** Layers are given and returned rounded to float32 (`roundToFloat32`), so nothing is lost. @param fingerprint of everything that determines the layers (`conversionFingerprint`) */
+  /** @param fingerprint of everything that determines the layers (`conversionFingerprint`) */
   constructor(
     private readonly folder: WritableFolder,
     private readonly fingerprint: string,
@@ -92,15 +91,6 @@ export class LayerStore {
   }
 }
 
-/** Rounds every number of a layer to float32, in place: its weights are the largest thing in memory. */
-export function roundToFloat32({ weights }: ConvertedLayer): void {
-  for (const [name, part] of Object.entries(weights)) {
-    if (name === "config" || part === undefined) continue;
-    const { data } = asArray(part as Matrix | Float64Array);
-    for (let i = 0; i < data.length; i++) data[i] = Math.fround(data[i]);
-  }
-}
-
 /** Names of the files of finished layers in a folder. */
 export async function savedLayers(folder: WritableFolder): Promise<string[]> {
   // The first layer is there if any is; a folder still to be made cannot be listed.
@@ -119,30 +109,32 @@ const configJson = (config: LatentAttentionConfig): ConfigJson => ({
   frequencies: [...config.frequencies],
 });
 
-function tensorsOf(weights: LatentWeights): Map<string, StoredTensor> {
+/** Views of the weights. */
+function tensorsOf(weights: WrittenWeights): Map<string, StoredTensor> {
   const tensors = new Map<string, StoredTensor>();
   for (const [name, part] of Object.entries(weights)) {
     if (name === "config" || part === undefined) continue;
-    const { data, shape } = asArray(part as Matrix | Float64Array);
-    const bytes = new Uint8Array(Float32Array.from(data).buffer);
-    tensors.set(name, { dtype: "F32", shape, data: bytes });
+    const { values, shape } = asArray(part as SingleMatrix | Float32Array);
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    tensors.set(name, { dtype: "F32", shape, data });
   }
   return tensors;
 }
 
-function asArray(part: Matrix | Float64Array): { data: Float64Array; shape: number[] } {
-  return "data" in part
-    ? { data: part.data, shape: [part.rows, part.columns] }
-    : { data: part, shape: [part.length] };
+function asArray(part: SingleMatrix | Float32Array): { values: Float32Array; shape: number[] } {
+  return "rows" in part
+    ? { values: part.data, shape: [part.rows, part.columns] }
+    : { values: part, shape: [part.length] };
 }
 
-function weightsOf(tensors: ReadonlyMap<string, StoredTensor>, config: ConfigJson): LatentWeights {
+function weightsOf(tensors: ReadonlyMap<string, StoredTensor>, config: ConfigJson): WrittenWeights {
   const parts = Array.from(tensors, ([name, { shape, data }]) => {
-    const values = Float64Array.from(new Float32Array(data.slice().buffer));
-    return [name, shape.length === 1 ? values : matrix(shape[0]!, shape[1]!, values)] as const;
+    const values = new Float32Array(data.slice().buffer);
+    const [rows, columns] = shape;
+    return [name, columns === undefined ? values : { rows, columns, data: values }] as const;
   });
   return {
-    ...(Object.fromEntries(parts) as unknown as Omit<LatentWeights, "config">),
+    ...(Object.fromEntries(parts) as unknown as Omit<WrittenWeights, "config">),
     config: { ...config, frequencies: Float64Array.from(config.frequencies) },
   };
 }

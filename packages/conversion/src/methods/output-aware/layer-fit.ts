@@ -3,10 +3,15 @@ import {
   type GroupedAttentionConfig,
   type GroupedAttentionLayer,
 } from "@transmla/models";
-import type { Matrix } from "@transmla/low-rank";
 import type { CalibrationStream } from "../../calibration-stream";
 import type { FeatureMoments } from "../../features";
-import { readGroupedWeights, type GroupedWeights, type LatentWeights } from "../../weights";
+import {
+  readGroupedWeights,
+  singleMatrix,
+  type GroupedWeights,
+  type SingleMatrix,
+  type WrittenWeights,
+} from "../../weights";
 import { behindHeadNorms } from "../head-norms";
 import type { ConversionJob } from "../method";
 import type { OriginalBatch, ParallelStreams } from "../parallel-streams";
@@ -38,7 +43,7 @@ interface Measured {
 
 /** A layer fitted to given sizes. */
 export interface FittedLayer {
-  readonly weights: LatentWeights;
+  readonly weights: WrittenWeights;
   /** Part of the weighted energy that the latent keeps. */
   readonly keptEnergy: number;
   /** The heads' outputs that its output projection meets, batch by batch, `[tokens, heads * valueDim]`; known after an output refit. */
@@ -105,8 +110,8 @@ export class LayerFit {
 
   /** The output projection that brings the stream of `input` closest to the original's, and what it projects. */
   private async refitOutput(
-    weights: LatentWeights,
-  ): Promise<{ readonly output: Matrix; readonly mixed: readonly Float32Array[] }> {
+    weights: WrittenWeights,
+  ): Promise<{ readonly output: SingleMatrix; readonly mixed: readonly Float32Array[] }> {
     const { streams, measured, under } = this;
     const { layer, decoder, steps } = under;
     const { input, did } = measured;
@@ -130,7 +135,8 @@ export class LayerFit {
         },
       ),
     );
-    return { output: refit.solve(weights.output, { bias: config.outputBias }), mixed: all };
+    const output = refit.solve(weights.output, { bias: config.outputBias });
+    return { output: singleMatrix(output), mixed: all };
   }
 }
 

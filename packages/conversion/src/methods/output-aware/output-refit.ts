@@ -1,6 +1,7 @@
 import type { Device } from "@transmla/kernels";
 import { solveSymmetricInPlace, transpose, type Matrix } from "@transmla/low-rank";
 import { OuterProducts, symmetricMean } from "../../outer-products";
+import type { Rows } from "./score-samples";
 import type { OriginalBatch } from "../parallel-streams";
 
 /** Ridge, relative to the mean diagonal of the heads' second moment. The bias is (nearly) free. */
@@ -58,7 +59,7 @@ export class OutputRefit {
    * @param options.bias whether the bias is fitted too (default) or stays
    * @returns the new one
    */
-  solve(output: Matrix, { bias = true }: { readonly bias?: boolean } = {}): Matrix {
+  solve(output: Rows, { bias = true }: { readonly bias?: boolean } = {}): Matrix {
     const n = this.inputs + 1;
     const { square, rest } = this.products;
     const rightSide = rest!;
@@ -79,7 +80,7 @@ export class OutputRefit {
 }
 
 /** Changes the equations so that the last unknown, the bias, is that of `output`. */
-function pinLast(second: Matrix, rightSide: Matrix, output: Matrix): void {
+function pinLast(second: Matrix, rightSide: Matrix, output: Rows): void {
   const n = second.rows;
   const { data, columns: hidden } = rightSide;
   for (let j = 0; j < hidden; j++) {

@@ -1,7 +1,7 @@
 import { loadDecoderLayer, WeightLoader } from "@transmla/models";
 import type { LayerSizes } from "../../options";
 import type { ConversionProgress } from "../../progress";
-import type { LatentWeights } from "../../weights";
+import type { WrittenWeights } from "../../weights";
 import type { ConversionJob } from "../method";
 import { ParallelStreams } from "../parallel-streams";
 import { LayerFit, type LayerUnderFit } from "./layer-fit";
@@ -93,7 +93,7 @@ class HeldOut {
   }
 
   /** `sum w |o' - o|^2` and `sum w |o|^2` of the attention's output with weights of the output refit. */
-  async error(weights: LatentWeights): Promise<TrialError> {
+  async error(weights: WrittenWeights): Promise<TrialError> {
     const { layer, decoder, steps } = this.under;
     const { config } = weights;
     const hidden = weights.output.rows;
