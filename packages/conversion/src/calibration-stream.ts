@@ -19,8 +19,10 @@ import {
   type OfFeatures,
 } from "./features";
 
-/** Tokens that pass through a layer at once; bounds the device memory of a calibration. */
-const BATCH_TOKENS = 512;
+/** Tokens that pass through a layer at once: fewer where the feed-forward is wide, which bounds the device memory of a calibration. */
+const BATCH_TOKENS = { least: 128, most: 512 };
+/** Numbers of the feed-forward at once. */
+const BATCH_NUMBERS = 1 << 21;
 
 /** Some calibration sequences and their hidden states before the layer that comes next. */
 interface StreamBatch {
@@ -65,13 +67,21 @@ export class CalibrationRunner {
     embedding: (id: number) => Float32Array,
   ): CalibrationStream {
     const { hiddenSize } = this.config;
-    const batches = grouped(sequences).map((group): StreamBatch => {
+    const batches = grouped(sequences, this.batchTokens).map((group): StreamBatch => {
       const ids = group.flatMap((tokens) => [...tokens]);
       const states = new Float32Array(ids.length * hiddenSize);
       for (const [t, id] of ids.entries()) states.set(embedding(id), t * hiddenSize);
       return { sequences: group, states };
     });
     return { batches };
+  }
+
+  private get batchTokens(): number {
+    const { least, most } = BATCH_TOKENS;
+    const widest = Math.max(
+      ...this.config.layers.map(({ feedForward }) => feedForward.intermediateSize),
+    );
+    return Math.min(most, Math.max(least, Math.floor(BATCH_NUMBERS / widest)));
   }
 
   /** Second moments of what a layer's grouped attention is linear in. */
@@ -211,12 +221,12 @@ function paddedTokens(sequences: readonly Int32Array[]): number {
   return sequences.reduce((sum, s) => sum + Math.ceil(s.length / PAGE_TOKENS) * PAGE_TOKENS, 0);
 }
 
-function grouped(sequences: readonly Int32Array[]): Int32Array[][] {
+function grouped(sequences: readonly Int32Array[], most: number): Int32Array[][] {
   const groups: Int32Array[][] = [];
   let tokens = Infinity;
   for (const sequence of sequences) {
     tokens += sequence.length;
-    if (tokens > BATCH_TOKENS) {
+    if (tokens > most) {
       groups.push([]);
       tokens = sequence.length;
     }
