@@ -11,18 +11,62 @@ export function cacheStorageOf({ storage = "f32" }: PageLayout): CacheStorage {
   return storage;
 }
 
+/** Bytes of a row of `width` numbers as it is stored, without padding; one of signed bytes begins with its scale. */
+export function storedRowBytes(storage: CacheStorage, width: number): number {
+  if (storage === "f32") return 4 * width;
+  return storage === "i8" ? 4 + width : 2 * width;
+}
+
 /** What a cache of a storage holds of one row: every number rounded to the nearest, of two to the even one. */
 export function roundRow(row: Float32Array, storage: CacheStorage): Float32Array {
   if (storage === "f32") return row;
   if (storage === "f16") return row.map((x) => float16(toFloat16(x)));
   if (storage === "bf16") return row.map((x) => bfloat16(toBfloat16(x)));
-  const most = row.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
-  const scale = Math.fround(most / 127);
+  const scale = rowScale(row);
   return row.map((x) => {
     const q = roundEven(Math.fround(x / scale));
     // Bytes have no -0.
     return scale * (Number.isNaN(q) ? 0 : Math.max(-127, Math.min(127, q)) + 0);
   });
+}
+
+/** The scale of a row of signed bytes: `max |x| / 127`. */
+export function rowScale(row: Float32Array): number {
+  return Math.fround(row.reduce((m, x) => Math.max(m, Math.abs(x)), 0) / 127);
+}
+
+/** A rounded row as it is stored. @param scale of `i8` */
+export function encodeStoredRow(
+  row: Float32Array,
+  storage: CacheStorage,
+  scale: number,
+): Uint8Array {
+  const bytes = new Uint8Array(storedRowBytes(storage, row.length));
+  const view = new DataView(bytes.buffer);
+  if (storage === "i8") view.setFloat32(0, scale, true);
+  row.forEach((x, i) => {
+    if (storage === "f32") view.setFloat32(4 * i, x, true);
+    else if (storage === "f16") view.setUint16(2 * i, toFloat16(x), true);
+    else if (storage === "bf16") view.setUint16(2 * i, toBfloat16(x), true);
+    else view.setInt8(4 + i, Math.round(x / scale) || 0);
+  });
+  return bytes;
+}
+
+/** The numbers of a row as it is stored. */
+export function decodeStoredRow(bytes: Uint8Array, storage: CacheStorage): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (storage === "i8") {
+    const scale = view.getFloat32(0, true);
+    return Float32Array.from({ length: bytes.length - 4 }, (_, i) => scale * view.getInt8(4 + i));
+  }
+  if (storage === "f32") {
+    return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  }
+  const decode = storage === "f16" ? float16 : bfloat16;
+  return Float32Array.from({ length: bytes.length / 2 }, (_, i) =>
+    decode(view.getUint16(2 * i, true)),
+  );
 }
 
 /** The nearest whole number, of two the even one. */

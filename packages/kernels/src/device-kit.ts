@@ -2,7 +2,15 @@
  * For those who write a device: the checks that give it the same refusals as every other, the bookkeeping of handles and
  * scopes, and the decoding of stored weights. `conformance` then tells whether it is one.
  */
-export { cacheStorageOf, cacheStorages, roundRow } from "./cache-storage";
+export {
+  cacheStorageOf,
+  cacheStorages,
+  decodeStoredRow,
+  encodeStoredRow,
+  roundRow,
+  rowScale,
+  storedRowBytes,
+} from "./cache-storage";
 export { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "./resources";
 export { blockNumbers, decodeRows, rowBytes, weightStorages } from "./storage";
 export * from "./validate";

@@ -89,6 +89,15 @@ export interface Device {
   /** Reads rows of a pool back: `[slots.length, width]`. */
   readPages(pool: PagePool, slots: Int32Array): Tensor;
 
+  /** Copies row `from[i]` to row `to[i]` as it is stored; no slot is in both lists. */
+  copyPages(pool: PagePool, from: Int32Array, to: Int32Array): void;
+
+  /** Copies rows to the host as they are stored, one after the other: see `CacheStorage` for their bytes. */
+  readStoredPages(pool: PagePool, slots: Int32Array): Promise<Uint8Array>;
+
+  /** Writes rows that `readStoredPages` gave, on whatever device. Throws `ShapeMismatch`, `IndexOutOfRange`. */
+  writeStoredPages(pool: PagePool, slots: Int32Array, bytes: Uint8Array): void;
+
   /** Attention with `kvHeads` shared key/value heads (Ainslie et al., arXiv 2305.13245). See `GroupedAttention`. */
   groupedAttention(input: GroupedAttention): Tensor;
 
@@ -168,7 +177,8 @@ export interface PageLayout {
 
 /**
  * Formats of cached rows. What is written is rounded to the nearest number of the format, of two to the even one; what is
- * read is float32 again. `i8` keeps a float32 scale per row, `max |x| / 127`, and a signed byte per number.
+ * read is float32 again. `i8` keeps a float32 scale per row, `max |x| / 127`, and a signed byte per number. Rows as they are
+ * stored are little-endian, without gaps; a row of `i8` begins with its scale.
  *
  * Attention has the precision of float32 over what the rows hold. Over `i8` rows a device may round queries, and the softmax
  * weights of up to 128 rows times their scales, to whole numbers of 16 bits (relative error 1.5e-5 of the largest of them).

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cacheStorages, roundRow } from "../cache-storage";
+import { cacheStorages, decodeStoredRow, roundRow, storedRowBytes } from "../cache-storage";
 import type { AttentionSequence, CacheStorage, PagePool } from "../device";
 import {
   expectClose,
@@ -60,6 +60,50 @@ export function cacheTests(subject: Subject): void {
       }
       device.release(pool);
     }
+  });
+
+  test.each(cacheStorages)("%s rows: copied and moved bit by bit", async (storage) => {
+    const { device } = subject;
+    const width = 13;
+    const layout = { pages: 3, pageTokens: 4, width, storage };
+    const [pool, other] = [device.pagePool(layout), device.pagePool(layout)];
+    const { tensor } = randomTensor(device, new Random(21), [5, width], 3);
+    const slots = Int32Array.of(9, 0, 3, 4, 7);
+    device.writePages(pool, tensor, slots);
+    const expected = await device.read(device.readPages(pool, slots));
+    const bytes = await device.readStoredPages(pool, slots);
+    expect(bytes.length).toBe(5 * storedRowBytes(storage, width));
+    for (const i of [0, 4]) {
+      const row = bytes.subarray((i * bytes.length) / 5, ((i + 1) * bytes.length) / 5);
+      const numbers = expected.slice(i * width, (i + 1) * width);
+      expect(decodeStoredRow(row, storage)).toEqual(numbers);
+    }
+
+    const copies = Int32Array.of(1, 2, 5, 11, 8);
+    device.copyPages(pool, slots, copies);
+    expect(await device.readStoredPages(pool, copies)).toEqual(bytes);
+    expect(await device.readStoredPages(pool, slots)).toEqual(bytes);
+    device.writeStoredPages(other, copies, bytes);
+    expect(await device.readStoredPages(other, copies)).toEqual(bytes);
+    expect(await device.read(device.readPages(other, copies))).toEqual(expected);
+  });
+
+  test("stored rows of another size, and slots beyond the pool, are refused", async () => {
+    const { device } = subject;
+    const pool = device.pagePool({ pages: 1, pageTokens: 4, width: 6, storage: "i8" });
+    const one = Int32Array.of(0);
+    expectCode("ShapeMismatch", () => device.writeStoredPages(pool, one, new Uint8Array(12)));
+    expectCode("IndexOutOfRange", () =>
+      device.writeStoredPages(pool, Int32Array.of(4), new Uint8Array(10)),
+    );
+    device.writeStoredPages(pool, one, new Uint8Array(10));
+    await expect(device.readStoredPages(pool, Int32Array.of(4))).rejects.toMatchObject({
+      code: "IndexOutOfRange",
+    });
+    expectCode("ShapeMismatch", () => device.copyPages(pool, one, new Int32Array(2)));
+    expectCode("IndexOutOfRange", () => device.copyPages(pool, one, Int32Array.of(4)));
+    expectCode("IndexOutOfRange", () => device.copyPages(pool, Int32Array.of(-1), one));
+    device.copyPages(pool, one, Int32Array.of(3));
   });
 
   test("not a number stays visible", async () => {

@@ -12,10 +12,12 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
+import { storedRowBytes } from "../cache-storage";
 import { KernelsError } from "../errors";
 import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
 import {
   checkAdd,
+  checkCopyPages,
   checkEmbedding,
   checkGatedActivation,
   checkGatherRows,
@@ -35,6 +37,7 @@ import {
   checkWeight,
   checkWritePages,
   checkWriteRows,
+  checkWriteStoredPages,
 } from "../validate";
 import {
   cachePlane,
@@ -242,6 +245,39 @@ class WasmDevice implements CpuDevice {
     return this.#result([slots.length, pool.width], (y) =>
       readRows(this.#runtime, plane, slots, y),
     );
+  }
+
+  copyPages(pool: PagePool, from: Int32Array, to: Int32Array): void {
+    checkCopyPages(pool, from, to);
+    const { pointer, rowBytes } = this.#pools.get(pool);
+    const { bytes } = this.#runtime.memory;
+    from.forEach((source, i) => {
+      const at = pointer + source * rowBytes;
+      bytes.copyWithin(pointer + to[i]! * rowBytes, at, at + rowBytes);
+    });
+  }
+
+  async readStoredPages(pool: PagePool, slots: Int32Array): Promise<Uint8Array> {
+    checkReadPages(pool, slots);
+    const { pointer, rowBytes } = this.#pools.get(pool);
+    const stored = storedRowBytes(pool.storage, pool.width);
+    const { bytes } = this.#runtime.memory;
+    const rows = new Uint8Array(slots.length * stored);
+    slots.forEach((slot, i) => {
+      const at = pointer + slot * rowBytes;
+      rows.set(bytes.subarray(at, at + stored), i * stored);
+    });
+    return rows;
+  }
+
+  writeStoredPages(pool: PagePool, slots: Int32Array, bytes: Uint8Array): void {
+    checkWriteStoredPages(pool, slots, bytes);
+    const { pointer, rowBytes } = this.#pools.get(pool);
+    const stored = storedRowBytes(pool.storage, pool.width);
+    slots.forEach((slot, i) => {
+      const row = bytes.subarray(i * stored, (i + 1) * stored);
+      this.#runtime.memory.bytes.set(row, pointer + slot * rowBytes);
+    });
   }
 
   groupedAttention(input: GroupedAttention): Tensor {

@@ -12,12 +12,13 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
-import { roundRow } from "../cache-storage";
+import { decodeStoredRow, encodeStoredRow, roundRow, rowScale } from "../cache-storage";
 import { KernelsError } from "../errors";
 import { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "../resources";
 import { decodeRows } from "../storage";
 import {
   checkAdd,
+  checkCopyPages,
   checkEmbedding,
   checkGatedActivation,
   checkGatherRows,
@@ -35,6 +36,7 @@ import {
   checkWeight,
   checkWritePages,
   checkWriteRows,
+  checkWriteStoredPages,
 } from "../validate";
 import { groupedAttention, latentAttention, type Plane } from "./attention";
 import { activate, matmul, mixtureOfExperts } from "./feed-forward";
@@ -47,11 +49,17 @@ export function referenceDevice(): Device {
   return new ReferenceDevice();
 }
 
+/** A page pool: rounded numbers, and the scale of every row of signed bytes. */
+interface CachedRows {
+  readonly values: Float32Array;
+  readonly scales: Float32Array;
+}
+
 class ReferenceDevice implements Device {
   readonly name = "reference";
   readonly #tensors = new Registry<Tensor, Float32Array>();
   readonly #weights = new Registry<Weight, Float32Array>();
-  readonly #pools = new Registry<PagePool, Float32Array>();
+  readonly #pools = new Registry<PagePool, CachedRows>();
   readonly #scopes = new ScopeStack((tensor) => this.#tensors.release(tensor));
 
   // Memory
@@ -75,7 +83,9 @@ class ReferenceDevice implements Device {
   pagePool(layout: PageLayout): PagePool {
     checkPageLayout(layout);
     const { pages, pageTokens, width } = layout;
-    return this.#pools.add(makePagePool(layout), zeros(pages * pageTokens * width));
+    const rows = pages * pageTokens;
+    const cached = { values: zeros(rows * width), scales: zeros(rows) };
+    return this.#pools.add(makePagePool(layout), cached);
   }
 
   /** The engine's own heap: its room is not known. */
@@ -186,18 +196,56 @@ class ReferenceDevice implements Device {
   writePages(pool: PagePool, rows: Tensor, slots: Int32Array): void {
     checkWritePages(pool, rows, slots);
     const { width } = pool;
-    const plane = this.#pools.get(pool);
+    const cached = this.#pools.get(pool);
     const values = this.#tensors.get(rows);
     slots.forEach((slot, t) => {
       const row = values.subarray(t * width, (t + 1) * width);
-      plane.set(roundRow(row, pool.storage), slot * width);
+      cached.values.set(roundRow(row, pool.storage), slot * width);
+      cached.scales[slot] = rowScale(row);
     });
   }
 
   readPages(pool: PagePool, slots: Int32Array): Tensor {
     checkReadPages(pool, slots);
     const { width } = pool;
-    return this.#result(takeRows(this.#pools.get(pool), width, slots), [slots.length, width]);
+    const { values } = this.#pools.get(pool);
+    return this.#result(takeRows(values, width, slots), [slots.length, width]);
+  }
+
+  copyPages(pool: PagePool, from: Int32Array, to: Int32Array): void {
+    checkCopyPages(pool, from, to);
+    const { width } = pool;
+    const { values, scales } = this.#pools.get(pool);
+    from.forEach((source, i) => {
+      values.copyWithin(to[i]! * width, source * width, (source + 1) * width);
+      scales[to[i]!] = scales[source]!;
+    });
+  }
+
+  async readStoredPages(pool: PagePool, slots: Int32Array): Promise<Uint8Array> {
+    checkReadPages(pool, slots);
+    const { width, storage } = pool;
+    const { values, scales } = this.#pools.get(pool);
+    const rows = Array.from(slots, (slot) => {
+      const row = values.subarray(slot * width, (slot + 1) * width);
+      return encodeStoredRow(row, storage, scales[slot]!);
+    });
+    const bytes = new Uint8Array(rows.length * rows[0]!.length);
+    rows.forEach((row, i) => bytes.set(row, i * row.length));
+    return bytes;
+  }
+
+  writeStoredPages(pool: PagePool, slots: Int32Array, bytes: Uint8Array): void {
+    checkWriteStoredPages(pool, slots, bytes);
+    const { values, scales } = this.#pools.get(pool);
+    const rowBytes = bytes.length / slots.length;
+    slots.forEach((slot, i) => {
+      const stored = bytes.subarray(i * rowBytes, (i + 1) * rowBytes);
+      values.set(decodeStoredRow(stored, pool.storage), slot * pool.width);
+      if (pool.storage === "i8") {
+        scales[slot] = new DataView(stored.buffer, stored.byteOffset).getFloat32(0, true);
+      }
+    });
   }
 
   groupedAttention(input: GroupedAttention): Tensor {
@@ -265,7 +313,8 @@ class ReferenceDevice implements Device {
   }
 
   #plane(pool: PagePool): Plane {
-    return { values: this.#pools.get(pool), width: pool.width, pageTokens: pool.pageTokens };
+    const { values } = this.#pools.get(pool);
+    return { values, width: pool.width, pageTokens: pool.pageTokens };
   }
 }
 

@@ -9,7 +9,12 @@ import type {
   Weight,
   WeightStorage,
 } from "../device";
-import { cacheStorageOf, cacheStorages, WIDEST_CONVERTED_ROW } from "../cache-storage";
+import {
+  cacheStorageOf,
+  cacheStorages,
+  storedRowBytes,
+  WIDEST_CONVERTED_ROW,
+} from "../cache-storage";
 import { checkRouting } from "../routing";
 import { rowBytes } from "../storage";
 import {
@@ -157,6 +162,19 @@ export function checkWritePages(pool: PagePool, rows: Tensor, slots: Int32Array)
 /** For `Device.readPages`. Throws `InvalidArgument` without slots, `IndexOutOfRange`. */
 export function checkReadPages(pool: PagePool, slots: Int32Array): void {
   ensureCount("slots.length", slots.length);
+  ensureIndices("slots", slots, pool.pages * pool.pageTokens);
+}
+
+/** For `Device.copyPages`. Throws `ShapeMismatch`, `IndexOutOfRange`. */
+export function checkCopyPages(pool: PagePool, from: Int32Array, to: Int32Array): void {
+  ensureSize("to.length", to.length, from.length);
+  ensureIndices("from", from, pool.pages * pool.pageTokens);
+  ensureIndices("to", to, pool.pages * pool.pageTokens);
+}
+
+/** For `Device.writeStoredPages`. Throws `ShapeMismatch`, `IndexOutOfRange`. */
+export function checkWriteStoredPages(pool: PagePool, slots: Int32Array, bytes: Uint8Array): void {
+  ensureSize("bytes.length", bytes.length, slots.length * storedRowBytes(pool.storage, pool.width));
   ensureIndices("slots", slots, pool.pages * pool.pageTokens);
 }
 
