@@ -2,6 +2,7 @@
 export const latentCacheErrors = {
   CacheFull: "The cache has fewer free pages than the tokens need.",
   SequenceReleased: "A sequence was used after it was released.",
+  UnknownTokens: "The tokens of a sequence were appended without their ids.",
   InvalidArgument: "A size or length is out of range.",
 } as const;
 

@@ -1,3 +1,5 @@
 export { CacheSequence } from "./cache-sequence";
 export { LatentCacheError, latentCacheErrors, type LatentCacheErrorCode } from "./errors";
-export { PagedCache, type CachePlane, type PagedCacheOptions } from "./paged-cache";
+export { PagedCache, type PagedCacheOptions } from "./paged-cache";
+export type { CachePlane, PlaneStorage } from "./planes";
+export type { SequenceStore, StoredSequence } from "./store";

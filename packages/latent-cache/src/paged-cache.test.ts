@@ -88,60 +88,208 @@ describe("PagedCache", () => {
     expect(codeOf(() => new PagedCache(device, { layers, capacity: 1 }))).toBe("none");
   });
 
-  it("keeps rows of many sequences apart, whatever the order of operations", async () => {
+  it("takes as many pages as fit into a number of bytes", () => {
     const device = referenceDevice();
-    const action = fc.record({ sequence: fc.nat(2), count: fc.integer({ min: -4, max: 5 }) });
+    const bytes = 3 * 4 * 5 * 4 + 79;
+    expect(new PagedCache(device, { layers, bytes, pageTokens: 4 }).capacity).toBe(12);
+    const options = { layers, pageTokens: 4 };
+    expect(codeOf(() => new PagedCache(device, { ...options, bytes: 79 }))).toBe("InvalidArgument");
+    expect(codeOf(() => new PagedCache(device, { ...options, bytes: 80 }))).toBe("none");
+    expect(codeOf(() => new PagedCache(device, options))).toBe("InvalidArgument");
+    expect(codeOf(() => new PagedCache(device, { ...options, bytes, capacity: 4 }))).toBe(
+      "InvalidArgument",
+    );
+  });
+
+  it("keeps planes in storages of their own", () => {
+    const planes = [
+      { name: "latents", width: 64 },
+      { name: "rope-keys", width: 32 },
+    ];
+    const storage = { latents: "i8", "rope-keys": "bf16" } as const;
+    const cache = new PagedCache(referenceDevice(), { layers: [planes], capacity: 8, storage });
+    expect(cache.pool(0).map((pool) => pool.storage)).toEqual(["i8", "bf16"]);
+    expect(cache.bytesPerToken).toBe(64 + 4 + 2 * 32);
+    const mixed = { latents: "f16" } as const;
+    const other = new PagedCache(referenceDevice(), { layers, capacity: 8, storage: mixed });
+    expect(other.bytesPerToken).toBe(2 * 5);
+  });
+});
+
+describe("sequences that share pages", () => {
+  const ids = (...tokens: number[]) => Int32Array.from(tokens);
+  const cacheOf = (capacity: number) =>
+    new PagedCache(referenceDevice(), { layers, capacity, pageTokens: 4 });
+
+  it("finds whole pages of the living and all tokens of the released", () => {
+    const cache = cacheOf(40);
+    const first = cache.open();
+    first.append(ids(1, 2, 3, 4, 5, 6));
+    first.append(ids(7));
+    const second = cache.open(ids(1, 2, 3, 4, 5, 6, 7));
+    // Page 0 is whole; the other one still grows.
+    expect([second.length, ...second.pages]).toEqual([4, 0]);
+    first.release();
+    const third = cache.open(ids(1, 2, 3, 4, 5, 6, 8, 9));
+    expect([third.length, ...third.pages]).toEqual([6, 0, 1]);
+    expect(cache.open(ids(2, 2, 3, 4)).length).toBe(0);
+  });
+
+  it("takes a prefix for what it is behind other tokens", () => {
+    const cache = cacheOf(40);
+    const first = cache.open();
+    first.append(ids(1, 2, 3, 4, 5, 6, 7, 8));
+    first.release();
+    expect(cache.open(ids(5, 6, 7, 8)).length).toBe(0);
+    expect(cache.open(ids(1, 2, 3, 4, 5, 6, 7, 8, 9)).length).toBe(8);
+  });
+
+  it("does not offer rows of a step that failed", () => {
+    const cache = cacheOf(40);
+    const sequence = cache.open();
+    sequence.append(ids(1, 2, 3, 4));
+    sequence.truncate(0);
+    sequence.release();
+    expect(cache.open(ids(1, 2, 3, 4)).length).toBe(0);
+  });
+
+  it("evicts the least recently used, and of one sequence its end first", () => {
+    const cache = cacheOf(16);
+    const leave = (tokens: Int32Array) => {
+      const sequence = cache.open(tokens);
+      sequence.append(tokens.subarray(sequence.length));
+      sequence.release();
+    };
+    const long = ids(1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    leave(long);
+    leave(ids(9, 9, 9, 9));
+    expect(cache.keptTokens).toBe(16);
+    leave(ids(8, 8, 8, 8));
+    expect(cache.open(long).length).toBe(8);
+    expect(cache.open(ids(9, 9, 9, 9)).length).toBe(4);
+  });
+
+  it("copies a shared page when one of two sequences writes to it", async () => {
+    const cache = cacheOf(12);
+    const first = cache.open();
+    writeTokens(cache, first, [1, 2]);
+    const second = first.fork();
+    expect([first.sharesLastPage, second.sharesLastPage]).toEqual([true, true]);
+    writeTokens(cache, second, [3]);
+    writeTokens(cache, first, [4, 5]);
+    expect([...first.pages, ...second.pages]).toEqual([0, 1]);
+    expect(await readBack(cache, first)).toEqual(rowsOf([1, 2, 4, 5]));
+    expect(await readBack(cache, second)).toEqual(rowsOf([1, 2, 3]));
+    expect(first.tokenIds).toEqual(ids(1, 2, 4, 5));
+  });
+
+  it("knows after a truncation what stands before the tokens that follow", () => {
+    const cache = cacheOf(40);
+    const sequence = cache.open();
+    sequence.append(ids(1, 2, 3, 4, 5, 6, 7, 8));
+    sequence.append(ids(9));
+    sequence.truncate(2);
+    sequence.append(ids(9, 9, 5, 5, 5, 5, 6, 6, 6, 6));
+    sequence.release();
+    expect(cache.open(ids(1, 2, 9, 9, 5, 5, 5, 5, 6, 6, 6, 6)).length).toBe(12);
+    expect(cache.open(ids(1, 2, 3, 4, 5, 6, 7, 8, 6, 6, 6, 6)).length).toBe(8);
+  });
+
+  it("no longer offers a page that has to be written over for want of another", () => {
+    const cache = cacheOf(8);
+    const [sequence, other] = [cache.open(), cache.open()];
+    sequence.append(ids(1, 2, 3, 4));
+    sequence.truncate(2);
+    sequence.append(ids(3, 4));
+    sequence.truncate(4);
+    other.append(ids(7));
+    const found = cache.open(ids(1, 2, 3, 4));
+    expect(found.length).toBe(4);
+    found.release();
+    sequence.truncate(2);
+    sequence.append(ids(5));
+    expect(cache.open(ids(1, 2, 3, 4)).length).toBe(0);
+  });
+
+  it("leaves tokens without ids out", () => {
+    const cache = cacheOf(40);
+    const sequence = cache.open();
+    sequence.append(ids(1, 2, 3, 4));
+    sequence.append(1);
+    expect(codeOf(() => sequence.tokenIds)).toBe("UnknownTokens");
+    const copy = sequence.fork();
+    expect([copy.length, ...copy.append(ids(5, 6))]).toEqual([5, 9, 10]);
+    sequence.release();
+    copy.release();
+    expect(cache.open(ids(1, 2, 3, 4, 5)).length).toBe(4);
+    expect(cache.freeTokens).toBe(36);
+  });
+
+  it("holds what arrays hold, whatever the order of operations", async () => {
+    const tokens = fc.array(fc.nat(1), { minLength: 1, maxLength: 9 });
+    const part = fc.double({ min: 0, max: 1, noNaN: true });
+    const kind = fc.constantFrom("append", "append", "truncate", "fork", "release", "open", "open");
+    const action = fc.record({ kind, at: fc.nat(9), part, tokens });
     await fc.assert(
-      fc.asyncProperty(fc.array(action, { maxLength: 25 }), async (actions) => {
-        const cache = new PagedCache(device, { layers, capacity: 24, pageTokens: 4 });
-        const model: number[][] = [[], [], []];
-        const sequences = model.map(() => cache.open());
-        let next = 1;
-        for (const { sequence, count } of actions) {
-          const rows = model[sequence];
-          if (count < 0) {
-            rows.splice(Math.max(0, rows.length + count));
-            sequences[sequence].truncate(rows.length);
-          } else if (count > 0 && roomFor(cache, sequences[sequence], count)) {
-            const values = Array.from({ length: count }, () => next++);
-            rows.push(...values);
-            write(device, cache, sequences[sequence], values);
+      fc.asyncProperty(fc.array(action, { maxLength: 40 }), async (actions) => {
+        const cache = cacheOf(36);
+        const living: { sequence: CacheSequence; tokens: number[] }[] = [];
+        const past: number[][] = [[]];
+        for (const step of actions) {
+          const at = living[step.at % Math.max(1, living.length)];
+          if (at) past.push([...at.tokens]);
+          if (step.kind === "open") {
+            const known = past[Math.floor(step.part * (past.length - 1))];
+            const wanted = [...known, ...step.tokens];
+            const sequence = cache.open(ids(...wanted));
+            living.push({ sequence, tokens: wanted.slice(0, sequence.length) });
+          } else if (!at) {
+            continue;
+          } else if (step.kind === "append") {
+            const before = cache.freeTokens;
+            if (codeOf(() => writeTokens(cache, at.sequence, step.tokens)) === "none") {
+              at.tokens.push(...step.tokens);
+            } else expect(cache.freeTokens).toBe(before);
+          } else if (step.kind === "truncate") {
+            at.tokens.length = Math.floor(step.part * at.tokens.length);
+            at.sequence.truncate(at.tokens.length);
+          } else if (step.kind === "fork") {
+            living.push({ sequence: at.sequence.fork(), tokens: [...at.tokens] });
+          } else {
+            at.sequence.release();
+            living.splice(living.indexOf(at), 1);
           }
-        }
-        for (const [index, rows] of model.entries()) {
-          expect(await readBack(device, cache, sequences[index])).toEqual(rows);
+          for (const { sequence, tokens } of living) {
+            expect(await readBack(cache, sequence)).toEqual(rowsOf(tokens));
+          }
+          const held = new Set(living.flatMap(({ sequence }) => [...sequence.pages]));
+          expect(cache.freeTokens).toBe(36 - 4 * held.size);
         }
         cache.destroy();
       }),
-      { numRuns: 50 },
+      { numRuns: 200 },
     );
   });
 });
 
-function roomFor(cache: PagedCache, sequence: CacheSequence, count: number): boolean {
-  const inLastPage = sequence.pages.length * cache.pageTokens - sequence.length;
-  return count <= inLastPage + cache.freeTokens;
+/** What stands for a token in the cache: a number that depends on all tokens before it, as keys and values do. */
+function rowsOf(tokens: readonly number[]): number[] {
+  let state = 7;
+  return tokens.map((token) => (state = (31 * state + token + 1) % 65_521));
 }
 
-/** Appends one row `[value, value]` per value to layer 1. */
-function write(
-  device: ReturnType<typeof referenceDevice>,
-  cache: PagedCache,
-  sequence: CacheSequence,
-  values: number[],
-): void {
-  const slots = sequence.append(values.length);
+/** Appends tokens and writes their rows `[value, value]` to layer 1. */
+function writeTokens(cache: PagedCache, sequence: CacheSequence, tokens: readonly number[]): void {
+  const all = [...sequence.tokenIds, ...tokens];
+  const slots = sequence.append(Int32Array.from(tokens));
+  const values = rowsOf(all).slice(-tokens.length);
   const rows = Float32Array.from(values.flatMap((value) => [value, value]));
-  device.writePages(cache.pool(1)[0], device.tensor(rows, [values.length, 2]), slots);
+  cache.device.writePages(cache.pool(1)[0], cache.device.tensor(rows, [values.length, 2]), slots);
 }
 
-async function readBack(
-  device: ReturnType<typeof referenceDevice>,
-  cache: PagedCache,
-  { length, pages }: CacheSequence,
-): Promise<number[]> {
+async function readBack(cache: PagedCache, { length, pages }: CacheSequence): Promise<number[]> {
   const slots = Int32Array.from({ length }, (_, n) => pages[Math.floor(n / 4)] * 4 + (n % 4));
   if (length === 0) return [];
-  const rows = await device.read(device.readPages(cache.pool(1)[0], slots));
+  const rows = await cache.device.read(cache.device.readPages(cache.pool(1)[0], slots));
   return Array.from({ length }, (_, n) => rows[2 * n]);
 }
