@@ -9,6 +9,9 @@ export const generationErrors = {
   EmptyPrompt: "There is no prompt and the model has no token to begin with.",
   InvalidPrompt: "The prompt has a token id beyond the vocabulary.",
   PromptTooLong: "The prompt has more tokens than the model has positions.",
+  CacheTooSmall: "A request may need more cache than the engine has.",
+  Overloaded: "The engine's queue is full.",
+  EngineClosed: "The engine takes no more requests.",
   InvalidLogits: "The logits are NaN or infinite, so that no token can be chosen.",
 } as const;
 

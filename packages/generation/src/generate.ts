@@ -1,7 +1,7 @@
 import type { Tensor } from "@transmla/kernels";
 import type { CacheSequence, PagedCache } from "@transmla/latent-cache";
-import type { Model, ModelConfig } from "@transmla/models";
-import { GenerationError } from "./errors";
+import type { Model } from "@transmla/models";
+import { checkCount, checkPrompt } from "./check-request";
 import { EventLoop } from "./event-loop";
 import { checkSampling, Sampler, type SamplingOptions } from "./sampling";
 
@@ -66,9 +66,9 @@ export class Generation implements AsyncIterable<number> {
   ) {
     const { config } = model;
     this.prompt = checkPrompt(options.promptTokens, config);
-    const maxTokens = positiveInteger("maxTokens", options.maxTokens);
+    const maxTokens = checkCount("maxTokens", options.maxTokens);
     this.limit = Math.min(maxTokens, config.maxPositions - this.prompt.length);
-    this.prefillChunk = positiveInteger("prefillChunk", options.prefillChunk ?? 128);
+    this.prefillChunk = checkCount("prefillChunk", options.prefillChunk ?? 128);
     this.stopTokens = new Set(options.stopTokenIds ?? config.eosTokenIds);
     checkSampling(options.sampling ?? {});
     this.current = this.unstarted();
@@ -163,41 +163,4 @@ async function chooseToken(model: Model, logits: Tensor, sampler: Sampler): Prom
   } finally {
     device.release(logits);
   }
-}
-
-function checkPrompt(tokens: Int32Array, config: ModelConfig): Int32Array {
-  const { vocabSize, maxPositions, bosTokenId } = config;
-  if (tokens.length === 0) {
-    if (bosTokenId !== undefined) return Int32Array.of(bosTokenId);
-    throw new GenerationError(
-      "EmptyPrompt",
-      "The prompt is empty and the model has no token to begin with. Give it at least one token.",
-    );
-  }
-  if (tokens.length > maxPositions) {
-    throw new GenerationError(
-      "PromptTooLong",
-      `The prompt has ${tokens.length} tokens, the model has ${maxPositions} positions. Shorten the prompt.`,
-      { promptTokens: tokens.length, maxPositions },
-    );
-  }
-  const bad = tokens.findIndex((token) => token < 0 || token >= vocabSize);
-  if (bad < 0) return tokens;
-  throw new GenerationError(
-    "InvalidPrompt",
-    `Prompt token ${bad} is ${tokens[bad]}, the model's vocabulary has ${vocabSize} tokens. Use the model's own tokenizer.`,
-    { index: bad, token: tokens[bad], vocabSize },
-  );
-}
-
-function positiveInteger(option: string, value: number): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new GenerationError(
-    "InvalidOption",
-    `${option} must be a positive whole number, got ${value}.`,
-    {
-      option,
-      value,
-    },
-  );
 }

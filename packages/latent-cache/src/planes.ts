@@ -16,6 +16,7 @@ export interface CachePlane {
  */
 export type PlaneStorage = CacheStorage | Readonly<Partial<Record<string, CacheStorage>>>;
 
+/** How a plane is kept. */
 export function storageOf(storage: PlaneStorage, plane: CachePlane): CacheStorage {
   return typeof storage === "string" ? storage : (storage[plane.name] ?? "f32");
 }

@@ -1,11 +1,13 @@
 import type { AttentionSequence } from "@transmla/kernels";
-import type { CacheSequence } from "@transmla/latent-cache";
+import type { StoredSequence } from "@transmla/latent-cache";
 import { ModelsError } from "./errors";
 
 /** The next tokens of one sequence: a whole prompt, a piece of it, or one generated token. */
 export interface ModelStep {
-  readonly sequence: CacheSequence;
+  readonly sequence: Pick<StoredSequence, "length" | "pages" | "append" | "truncate">;
   readonly tokens: Int32Array;
+  /** Of how many of the last tokens the logits are wanted (default 1). */
+  readonly outputs?: number | undefined;
 }
 
 /** Steps laid end to end, as the device operations want them. */
@@ -17,7 +19,7 @@ export interface Batch {
   /** Cache slot of every token, `[tokens]`. */
   readonly slots: Int32Array;
   readonly sequences: readonly AttentionSequence[];
-  /** Row of the last token of every step, `[steps]`. */
+  /** Rows of the tokens whose logits are wanted, step by step: `outputs` of each. */
   readonly lastRows: Int32Array;
 }
 
@@ -35,22 +37,22 @@ export function appendBatch(
   const ids = new Int32Array(total);
   const positions = new Int32Array(total);
   const slots = new Int32Array(total);
-  const lastRows = new Int32Array(steps.length);
+  const lastRows: number[] = [];
   const sequences: AttentionSequence[] = [];
   const before = steps.map(({ sequence }) => sequence.length);
   try {
     let row = 0;
-    for (const [index, { sequence, tokens }] of steps.entries()) {
+    for (const { sequence, tokens, outputs = 1 } of steps) {
       ids.set(tokens, row);
       positions.set(
         Int32Array.from(tokens, (_, t) => sequence.length + t),
         row,
       );
-      slots.set(sequence.append(tokens.length), row);
+      slots.set(sequence.append(tokens), row);
       const { length, pages } = sequence;
       sequences.push({ queryStart: row, queryCount: tokens.length, length, pages });
       row += tokens.length;
-      lastRows[index] = row - 1;
+      for (let last = row - outputs; last < row; last++) lastRows.push(last);
     }
   } catch (error) {
     for (const [index, { sequence }] of steps.entries()) {
@@ -58,15 +60,22 @@ export function appendBatch(
     }
     throw error;
   }
-  return { ids, positions, slots, sequences, lastRows };
+  return { ids, positions, slots, sequences, lastRows: Int32Array.from(lastRows) };
 }
 
 function checkStep(
-  { sequence, tokens }: ModelStep,
+  { sequence, tokens, outputs = 1 }: ModelStep,
   { vocabSize, maxPositions }: { vocabSize: number; maxPositions: number },
 ): void {
   if (tokens.length === 0) {
     throw new ModelsError("InvalidTokens", "A step needs at least one token.");
+  }
+  if (!Number.isSafeInteger(outputs) || outputs < 1 || outputs > tokens.length) {
+    throw new ModelsError(
+      "InvalidTokens",
+      `A step of ${tokens.length} tokens cannot give logits of ${outputs}.`,
+      { tokens: tokens.length, outputs },
+    );
   }
   const wrong = tokens.findIndex((id) => id < 0 || id >= vocabSize);
   if (wrong >= 0) {

@@ -1,5 +1,10 @@
-import type { CacheStorage, Device, Tensor, Weight } from "@transmla/kernels";
-import { PagedCache, type CachePlane, type PagedCacheOptions } from "@transmla/latent-cache";
+import type { AttentionWay, CacheStorage, Device, Tensor, Weight } from "@transmla/kernels";
+import {
+  PagedCache,
+  type CachePlane,
+  type PagedCacheOptions,
+  type SequenceStore,
+} from "@transmla/latent-cache";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
@@ -32,23 +37,28 @@ export class Model {
     return this.parts.layers.map(({ attention }) => attention.planes);
   }
 
-  /** A cache for this model. `capacity` counts tokens over all sequences. Throws the device's `OutOfMemory`. */
+  /** A cache for this model: see `PagedCache` for its options. Throws the device's `OutOfMemory`. */
   createCache(options: Omit<PagedCacheOptions, "layers">): PagedCache {
-    const { cacheStorage: storage } = this;
-    return new PagedCache(this.device, { layers: this.cachePlanes, storage, ...options });
+    const storage = options.storage ?? this.cacheStorage;
+    return new PagedCache(this.device, { ...options, layers: this.cachePlanes, storage });
   }
 
   /**
-   * Runs the next tokens of one or more sequences as one batch and returns their logits: `[steps, vocab]` of each step's
-   * last token, or `[tokens, vocab]` of all; or else, of all tokens, the `states` that `head` makes logits of,
-   * `[tokens, hidden]`. The tensor belongs to the caller, who releases it. If it throws, the sequences are as long as before.
+   * Runs the next tokens of one or more sequences as one batch and returns their logits: `[outputs, vocab]` of each step's
+   * last tokens (see `ModelStep.outputs`), or `[tokens, vocab]` of all; or else, of all tokens, the `states` that `head`
+   * makes logits of, `[tokens, hidden]`. The tensor belongs to the caller, who releases it. If it throws, the sequences are
+   * as long as before.
+   *
+   * `way` is that of latent attention. A device may choose another one for many tokens than for few, so that results differ in
+   * the last bits; where they must not depend on what else is in the batch, it is named.
    *
    * @throws ModelsError `InvalidTokens`, `ContextExceeded`; LatentCacheError `CacheFull`; KernelsError `OutOfMemory`
    */
   forward(
-    cache: PagedCache,
+    cache: SequenceStore,
     steps: readonly ModelStep[],
     output: "last" | "all" | "states" = "last",
+    way: AttentionWay = "auto",
   ): Tensor {
     const before = steps.map(({ sequence }) => sequence.length);
     const batch = appendBatch(steps, this.config);
@@ -62,7 +72,7 @@ export class Model {
         for (const [index, layer] of parts.layers.entries()) {
           const pools = cache.pool(index);
           const input = x;
-          x = device.scope(() => layer.forward(input, { ...context, pools, rotations }));
+          x = device.scope(() => layer.forward(input, { ...context, pools, rotations, way }));
           device.release(input);
         }
         const rows = output === "last" ? device.gatherRows(x, lastRows) : x;

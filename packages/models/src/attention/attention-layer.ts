@@ -1,4 +1,4 @@
-import type { AttentionSequence, PagePool, Tensor } from "@transmla/kernels";
+import type { AttentionSequence, AttentionWay, PagePool, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
 import type { Rotations } from "../rotations";
 
@@ -10,6 +10,8 @@ export interface AttentionContext {
   /** This layer's pools, in the order of `AttentionLayer.planes`. */
   readonly pools: readonly PagePool[];
   readonly rotations: Rotations;
+  /** How latent attention is computed (default `auto`); equal results but for the last bits. */
+  readonly way?: AttentionWay | undefined;
 }
 
 /** One attention, grouped or latent: `[tokens, hidden]` (normalised) → `[tokens, hidden]` (before the residual sum). */

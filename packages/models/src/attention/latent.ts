@@ -1,4 +1,4 @@
-import type { AttentionWay, Device, Tensor } from "@transmla/kernels";
+import type { Device, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
 import type { LatentAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
@@ -34,8 +34,6 @@ interface NormedHeads {
 /** Multi-head latent attention: one latent and one rotated key, shared by all heads, are cached. */
 export class LatentAttentionLayer implements AttentionLayer {
   readonly planes: readonly CachePlane[];
-  /** How the attention is computed; equal results. */
-  way: AttentionWay = "auto";
 
   private constructor(
     private readonly device: Device,
@@ -67,7 +65,7 @@ export class LatentAttentionLayer implements AttentionLayer {
     });
   }
 
-  mix(x: Tensor, { slots, sequences, pools, rotations }: AttentionContext): Tensor {
+  mix(x: Tensor, { slots, sequences, pools, rotations, way }: AttentionContext): Tensor {
     const { device, config, projections } = this;
     const [latents, ropeKeys] = pools;
     const { headNorms, queryNope, queryRope, latentNorm, ropeKey } = projections;
@@ -104,7 +102,7 @@ export class LatentAttentionLayer implements AttentionLayer {
       window: config.window,
       softCap: config.softCap,
       sequences,
-      way: this.way,
+      way,
     });
   }
 
