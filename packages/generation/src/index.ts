@@ -1,3 +1,16 @@
+export { draftModel } from "./engine/draft-model";
+export type { Drafter, DraftSession } from "./engine/drafter";
+export { Engine, type EngineOptions } from "./engine/engine";
+export { promptLookup, type PromptLookupOptions } from "./engine/prompt-lookup";
+export type {
+  ChoiceSummary,
+  ChoiceTimings,
+  EngineLoad,
+  EngineRequest,
+  EngineRun,
+  EngineToken,
+  TokenConstraint,
+} from "./engine/request";
 export { GenerationError, generationErrors, type GenerationErrorCode } from "./errors";
 export { generate, Generation, type GenerateOptions, type GenerationSummary } from "./generate";
 export { Random } from "./random";

@@ -226,10 +226,10 @@ describe("sequences that share pages", () => {
   });
 
   it("holds what arrays hold, whatever the order of operations", async () => {
-    const tokens = fc.array(fc.nat(1), { minLength: 1, maxLength: 9 });
+    const added = fc.array(fc.nat(1), { minLength: 1, maxLength: 9 });
     const part = fc.double({ min: 0, max: 1, noNaN: true });
     const kind = fc.constantFrom("append", "append", "truncate", "fork", "release", "open", "open");
-    const action = fc.record({ kind, at: fc.nat(9), part, tokens });
+    const action = fc.record({ kind, at: fc.nat(9), part, tokens: added });
     await fc.assert(
       fc.asyncProperty(fc.array(action, { maxLength: 40 }), async (actions) => {
         const cache = cacheOf(36);
