@@ -1,8 +1,9 @@
+import { multiplyStrip, stripScales, UNPACKED_BYTES } from "./integer-tile";
 import { panelBytes } from "./panels";
-import { F16, F32 } from "./storages";
-import { storeEdge, tile4x8 } from "./tile";
-import { multiplyVector } from "./vector";
-import { PREPARED_BYTES } from "./prepare";
+import { prepareInputs, PREPARED_BYTES } from "./prepare";
+import { F16, F32, I8 } from "./storages";
+import { storeEdge, storeRow, tile4x8 } from "./tile";
+import { multiplyRows } from "./vector";
 import { widen } from "./widen";
 
 /** Rows of `x` per block: a packed block of `ROWS x INPUTS` numbers (270 KB) stays in the second-level cache. */
@@ -13,15 +14,17 @@ const INPUTS: i32 = 576;
 const X_BYTES: usize = <usize>ROWS * INPUTS * 4;
 const PANEL_BYTES: usize = <usize>INPUTS * 32;
 const EDGE_BYTES: usize = 4 * 32;
-/** Up to so many rows of `x`, quantised weights are multiplied row by row: widening them would take longer. */
-const FEW_ROWS: i32 = 4;
+/** Sums of a strip for all rows of a block. */
+const SUMS_BYTES: usize = <usize>ROWS * 32;
+/** From so many rows of `x` on, unpacking quantised weights once for all is faster than meeting them row by row. */
+const WORTH_UNPACKING: i32 = 8;
 
-/** Bytes that `linear` needs at `workspace`. */
+/** Bytes that `linear` needs at `workspace`: those of float weights are the most. */
 export const LINEAR_BYTES: usize = X_BYTES + PANEL_BYTES + EDGE_BYTES;
 
 /**
  * `y = x W^T + b` for a matrix `W [outputs, inputs]` in panels; `bias` is 0 for none. Rows of `x` and `y` are `ldx` and
- * `ldy` numbers apart.
+ * `ldy` numbers apart. The result of a row is the same to the bit however many rows there are.
  */
 export function linear(
   y: usize,
@@ -40,25 +43,131 @@ export function linear(
     for (let t = 0; t < tokens; t++) memory.copy(y + <usize>t * ldy * 4, bias, <usize>outputs * 4);
   }
   const add = bias != 0;
-  if (tokens <= (storage > F16 ? FEW_ROWS : 1) && <usize>inputs * PREPARED_BYTES <= 32 * X_BYTES - 1024) {
-    for (let t = 0; t < tokens; t++) {
-      const target = y + <usize>t * ldy * 4;
-      const row = x + <usize>t * ldx * 4;
-      multiplyVector(target, row, panels, storage, add, inputs, outputs, workspace);
-    }
-    return;
+  const xBytes = <usize>ldx * 4;
+  const yBytes = <usize>ldy * 4;
+  if (storage > F16 && <usize>preparedBytes(inputs) <= X_BYTES) {
+    wholeNumbers(y, yBytes, x, xBytes, panels, storage, add, tokens, inputs, outputs, workspace);
+  } else {
+    floats(y, yBytes, x, xBytes, panels, storage, add, tokens, inputs, outputs, workspace);
   }
+}
+
+/** Bytes of one row of `x` in whole numbers. */
+@inline
+function preparedBytes(inputs: i32): i32 {
+  return ((inputs + 31) >> 5) * <i32>PREPARED_BYTES;
+}
+
+/** Quantised weights: rows of `x` become whole numbers once. Strides in bytes. */
+function wholeNumbers(
+  y: usize,
+  yBytes: usize,
+  x: usize,
+  xBytes: usize,
+  panels: usize,
+  storage: i32,
+  add: bool,
+  tokens: i32,
+  inputs: i32,
+  outputs: i32,
+  workspace: usize,
+): void {
+  const bytes = <usize>preparedBytes(inputs);
+  const edge = workspace + X_BYTES + UNPACKED_BYTES + SUMS_BYTES;
+  // Four rows before they are interleaved, and at least four after.
+  const room = min(ROWS, <i32>(X_BYTES / bytes) - 4) & ~3;
+  const quads = workspace + 4 * bytes;
+  let t = 0;
+  while (room > 0 && tokens - t >= WORTH_UNPACKING) {
+    const rows = min(room, tokens - t) & ~3;
+    for (let r = 0; r < rows; r += 4) {
+      prepareRows(workspace, x + <usize>(t + r) * xBytes, xBytes, 4, inputs, edge);
+      interleave4(quads + <usize>r * bytes, workspace, bytes, <i32>(bytes / 4));
+    }
+    multiplyQuads(y + <usize>t * yBytes, yBytes, quads, rows, panels, storage, add, inputs, outputs, workspace);
+    t += rows;
+  }
+  const most = min(<i32>(X_BYTES / bytes), WORTH_UNPACKING);
+  while (t < tokens) {
+    const rows = min(most, tokens - t);
+    prepareRows(workspace, x + <usize>t * xBytes, xBytes, rows, inputs, edge);
+    const to = y + <usize>t * yBytes;
+    multiplyRows(to, yBytes, workspace, bytes, rows, panels, storage, add, inputs, inputs, outputs, edge);
+    t += rows;
+  }
+}
+
+function prepareRows(to: usize, x: usize, xBytes: usize, rows: i32, inputs: i32, scratch: usize): void {
+  for (let r = 0; r < rows; r++) {
+    prepareInputs(to + <usize>r * preparedBytes(inputs), x + <usize>r * xBytes, inputs, scratch);
+  }
+}
+
+/** Rows of `x` in fours, strip by strip of the weights. */
+function multiplyQuads(
+  y: usize,
+  yBytes: usize,
+  quads: usize,
+  rows: i32,
+  panels: usize,
+  storage: i32,
+  add: bool,
+  inputs: i32,
+  outputs: i32,
+  workspace: usize,
+): void {
+  const unpacked = workspace + X_BYTES;
+  const sums = unpacked + UNPACKED_BYTES;
+  for (let o = 0; o < outputs; o += 8) {
+    memory.fill(sums, 0, <usize>rows * 32);
+    multiplyStrip(sums, quads, rows >> 2, panels, storage, inputs, o, unpacked);
+    const scales = storage == I8 ? stripScales(panels, inputs, o) : 0;
+    for (let r = 0; r < rows; r++) {
+      const from = sums + <usize>r * 32;
+      const target = y + <usize>r * yBytes + <usize>o * 4;
+      let low = v128.load(from);
+      let high = v128.load(from, 16);
+      if (scales) {
+        low = f32x4.mul(low, v128.load(scales));
+        high = f32x4.mul(high, v128.load(scales, 16));
+      }
+      if (o + 8 <= outputs) storeRow(target, low, high, add);
+      else {
+        storeRow(from, low, high, false);
+        storeEdge(target, 0, from, 1, outputs - o, add);
+      }
+    }
+  }
+}
+
+/** Float weights, and rows too long for whole numbers: in blocks of rows and inputs. Strides in bytes. */
+function floats(
+  y: usize,
+  yBytes: usize,
+  x: usize,
+  xBytes: usize,
+  panels: usize,
+  storage: i32,
+  add: bool,
+  tokens: i32,
+  inputs: i32,
+  outputs: i32,
+  workspace: usize,
+): void {
   // Blocks of about equal depth, in whole groups of quants.
   const blocks = (inputs + INPUTS - 1) / INPUTS;
   const most = ((inputs + blocks - 1) / blocks + 31) & ~31;
-  for (let t = 0; t < tokens; t += ROWS) {
-    const rows = min(ROWS, tokens - t);
+  const edge = workspace + X_BYTES + PANEL_BYTES;
+  // The tile takes four rows at a time; fewer are cheaper one by one.
+  const tiled = storage > F16 || (tokens & 3) == 3 ? tokens : tokens & ~3;
+  for (let t = 0; t < tiled; t += ROWS) {
+    const rows = min(ROWS, tiled - t);
     for (let k = 0; k < inputs; k += most) {
       const depth = min(most, inputs - k);
-      packInputs(workspace, x + (<usize>t * ldx + k) * 4, <usize>ldx * 4, rows, depth);
+      packInputs(workspace, x + <usize>t * xBytes + <usize>k * 4, xBytes, rows, depth);
       multiplyBlock(
-        y + <usize>t * ldy * 4,
-        <usize>ldy * 4,
+        y + <usize>t * yBytes,
+        yBytes,
         panels,
         storage,
         rows,
@@ -71,6 +180,10 @@ export function linear(
       );
     }
   }
+  if (tiled == tokens) return;
+  const to = y + <usize>tiled * yBytes;
+  const from = x + <usize>tiled * xBytes;
+  multiplyRows(to, yBytes, from, xBytes, tokens - tiled, panels, storage, add, inputs, most, outputs, edge);
 }
 
 /** Interleaves groups of 4 rows of `x`; missing rows of the last group become zero. */

@@ -1,53 +1,90 @@
 import { madd } from "./madd";
-import { lowerCodes, panelBytes, panelRows, upperCodes } from "./panels";
+import { lowerCodes, panelBytes, panelRows, stepBytes, upperCodes } from "./panels";
 import { BF16, F16, F32, I8, Q4_0, Q4_1, Q4_K, Q8_0 } from "./storages";
 import { storeEdge, storeRow } from "./tile";
-import { prepareInputs } from "./prepare";
 import { quantised4, quantised6 } from "./vector-quantised";
 
-/** One row of `x`, panel after panel: bound by reading the weights. */
-export function multiplyVector(
+/**
+ * Few rows of `x`, panel after panel: bound by reading the weights, which come from memory once. Rows of `x` are `xBytes`
+ * apart, those of `y` `yBytes`; quantised weights want prepared ones. Float weights are summed in blocks of `depth` inputs, as
+ * `multiplyBlock` of `linear.ts` does, so that a row's result does not depend on how many others there are.
+ */
+export function multiplyRows(
   y: usize,
+  yBytes: usize,
   x: usize,
+  xBytes: usize,
+  rows: i32,
   panels: usize,
   storage: i32,
   add: bool,
   inputs: i32,
+  depth: i32,
   outputs: i32,
-  workspace: usize,
+  edge: usize,
 ): void {
-  const edge = workspace;
-  let prepared = x;
-  if (storage > F16) {
-    prepared = workspace + 256;
-    prepareInputs(prepared, x, inputs, workspace + 128);
-  }
-  const rows = panelRows(storage);
+  const width = panelRows(storage);
   const bytes = panelBytes(storage, inputs);
-  let o = 0;
-  for (; o + rows <= outputs; o += rows) {
-    multiplyPanel(storage, y, prepared, panels, inputs, add);
+  for (let o = 0; o < outputs; o += width) {
+    for (let r = 0; r < rows; r++) {
+      const target = y + <usize>r * yBytes + <usize>o * 4;
+      const row = x + <usize>r * xBytes;
+      const columns = min(width, outputs - o);
+      if (storage > F16) quantisedPanel(storage, target, row, panels, inputs, columns, add, edge);
+      else floatPanel(storage, target, row, panels, inputs, depth, columns, add, edge);
+    }
     panels += bytes;
-    y += <usize>rows * 4;
-  }
-  if (o < outputs) {
-    multiplyPanel(storage, edge, prepared, panels, inputs, false);
-    storeEdge(y, 0, edge, 1, outputs - o, add);
   }
 }
 
-/** All rows of a panel. */
-function multiplyPanel(storage: i32, y: usize, x: usize, w: usize, inputs: i32, add: bool): void {
+/** The first `columns` rows of a quantised panel. */
+function quantisedPanel(
+  storage: i32,
+  y: usize,
+  x: usize,
+  w: usize,
+  inputs: i32,
+  columns: i32,
+  add: bool,
+  edge: usize,
+): void {
+  const whole = columns == panelRows(storage);
+  const to = whole ? y : edge;
+  const adds = whole && add;
   const groups = (inputs + 31) >> 5;
-  if (storage == F32) f32Rows(y, x, w, inputs, add);
-  else if (storage == BF16) bf16(y, x, w, inputs, add);
-  else if (storage == F16) f16(y, x, w, inputs, add);
-  else if (storage == I8) i8Rows(y, x, w, groups, add);
-  else if (storage == Q8_0) q8(y, x, w, groups, add);
-  else if (storage == Q4_0) q40(y, x, w, groups, add);
-  else if (storage == Q4_1) q41(y, x, w, groups, add);
-  else if (storage == Q4_K) q4k(y, x, w, groups >> 3, add);
-  else quantised6(y, x, w, groups >> 3, add);
+  if (storage == I8) i8Rows(to, x, w, groups, adds);
+  else if (storage == Q8_0) q8(to, x, w, groups, adds);
+  else if (storage == Q4_0) q40(to, x, w, groups, adds);
+  else if (storage == Q4_1) q41(to, x, w, groups, adds);
+  else if (storage == Q4_K) q4k(to, x, w, groups >> 3, adds);
+  else quantised6(to, x, w, groups >> 3, adds);
+  if (!whole) storeEdge(y, 0, edge, 1, columns, add);
+}
+
+/** The first `columns` rows of a panel of floats, block by block. */
+function floatPanel(
+  storage: i32,
+  y: usize,
+  x: usize,
+  w: usize,
+  inputs: i32,
+  depth: i32,
+  columns: i32,
+  add: bool,
+  edge: usize,
+): void {
+  const whole = columns == panelRows(storage);
+  const to = whole ? y : edge;
+  for (let k = 0; k < inputs; k += depth) {
+    const count = min(depth, inputs - k);
+    const adds = add || k > 0;
+    if (storage == F32) f32Rows(to, x, w, count, whole && adds);
+    else if (storage == BF16) bf16(to, x, w, count, whole && adds);
+    else f16(to, x, w, count, whole && adds);
+    if (!whole) storeEdge(y, 0, edge, 1, columns, adds);
+    x += <usize>count * 4;
+    w += <usize>count * stepBytes(storage);
+  }
 }
 
 function bf16(y: usize, x: usize, w: usize, inputs: i32, add: bool): void {
@@ -124,30 +161,24 @@ function upper(storage: i32, words: v128): v128 {
   return storage == BF16 ? v128.and(words, i32x4.splat(0xffff0000)) : upperCodes(words);
 }
 
-/** 8 outputs from one panel of F32; four inputs per step, each with sums of its own, so that additions do not wait. */
+/** 8 outputs from one panel of F32. Additions of one input wait for those of the input before: the order is that of the tile. */
 function f32Rows(y: usize, x: usize, w: usize, inputs: i32, add: bool): void {
   let a0 = f32x4.splat(0);
   let a1 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let c0 = a0;
-  let c1 = a0;
-  let d0 = a0;
-  let d1 = a0;
   let k = inputs;
   for (; k > 3; k -= 4) {
     let s = v128.load32_splat(x);
     a0 = madd(a0, s, v128.load(w));
     a1 = madd(a1, s, v128.load(w, 16));
     s = v128.load32_splat(x, 4);
-    b0 = madd(b0, s, v128.load(w, 32));
-    b1 = madd(b1, s, v128.load(w, 48));
+    a0 = madd(a0, s, v128.load(w, 32));
+    a1 = madd(a1, s, v128.load(w, 48));
     s = v128.load32_splat(x, 8);
-    c0 = madd(c0, s, v128.load(w, 64));
-    c1 = madd(c1, s, v128.load(w, 80));
+    a0 = madd(a0, s, v128.load(w, 64));
+    a1 = madd(a1, s, v128.load(w, 80));
     s = v128.load32_splat(x, 12);
-    d0 = madd(d0, s, v128.load(w, 96));
-    d1 = madd(d1, s, v128.load(w, 112));
+    a0 = madd(a0, s, v128.load(w, 96));
+    a1 = madd(a1, s, v128.load(w, 112));
     w += 128;
     x += 16;
   }
@@ -158,7 +189,5 @@ function f32Rows(y: usize, x: usize, w: usize, inputs: i32, add: bool): void {
     w += 32;
     x += 4;
   }
-  const low = f32x4.add(f32x4.add(a0, b0), f32x4.add(c0, d0));
-  const high = f32x4.add(f32x4.add(a1, b1), f32x4.add(c1, d1));
-  storeRow(y, low, high, add);
+  storeRow(y, a0, a1, add);
 }
