@@ -1,8 +1,9 @@
 import { attendByteRun, BYTE_RUN_BYTES, inBytes, widenRun } from "./byte-run";
-import { CACHE_F32, cacheRowBytes, loadRows } from "./cache";
+import { CACHE_F32, CACHE_I8, cacheRowBytes, loadRows } from "./cache";
 import { attendRun } from "./float-run";
+import { runLength, slotOf } from "./page-run";
+import { clearState, foldRow, moveState, segmentEnd, segmentStart } from "./segments";
 import { MOST_CACHED, ROWS, RUN, Task } from "./task";
-import { MASKED, powerOfTwo } from "./weigh";
 
 /** Fewer rows where they are wide, so that all groups of heads find them in the second-level cache (256 KB). */
 const RUN_NUMBERS: i32 = 65536;
@@ -10,62 +11,121 @@ const RUN_NUMBERS: i32 = 65536;
 /** Numbers of each plane that are converted per step if rows are not float32: 64 KB. */
 const CONVERTED: i32 = 16384;
 
+/** Rows of bytes that lie apart are gathered there, plane by plane: a byte per number, and scale and padding of every row. */
+const GATHERED: usize = <usize>CONVERTED + <usize>RUN * 8;
 const SCORE_BYTES: usize = <usize>ROWS * RUN * 4;
+const SCRATCH_BYTES: usize = max<usize>(3 * <usize>CONVERTED * 4 + 64, BYTE_RUN_BYTES);
 
 /** Bytes that `attend` needs at `workspace`. */
-export const ATTENTION_BYTES: usize = SCORE_BYTES + max<usize>(3 * <usize>CONVERTED * 4 + 64, BYTE_RUN_BYTES);
+export const ATTENTION_BYTES: usize = SCORE_BYTES + SCRATCH_BYTES + 3 * GATHERED;
 
 /**
- * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, run of consecutive
- * rows in memory by run, group of heads by group (online softmax: Milakov & Gimelshein, arXiv 1805.02867).
+ * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, segment of the context by
+ * segment, run of cached rows by run, group of heads by group (online softmax: Milakov & Gimelshein, arXiv 1805.02867). Runs
+ * begin at fixed positions of a segment, whatever pages their rows lie on.
  */
 export function attend(task: Task, workspace: usize): void {
   const sliceHeads = min(ROWS, task.groupHeads);
   const blockTokens = ROWS / sliceHeads;
+  for (let token = 0; token < task.tokens; token += blockTokens) {
+    const tokens = min(blockTokens, task.tokens - token);
+    const position = task.position + token;
+    const end = min(task.keyEnd, position + tokens);
+    const seen = max(task.keyStart, position - task.window + 1);
+    if (!task.stateRows) {
+      attendSegment(task, sliceHeads, token, tokens, task.base, seen, end, false, workspace);
+      continue;
+    }
+    const firstRow = (task.firstToken + token) * task.heads;
+    const rows = tokens * task.heads;
+    let state = 0;
+    for (let start = segmentStart(task.keyStart); start < end; start = segmentEnd(start)) {
+      const stop = min(end, segmentEnd(start));
+      if (stop > seen) {
+        const fold = state > 0 && task.folds;
+        if (fold) {
+          moveState(task, 1);
+          clearState(task, firstRow, rows);
+        }
+        attendSegment(task, sliceHeads, token, tokens, start, seen, stop, state > 0, workspace);
+        if (fold) {
+          moveState(task, -1);
+          for (let r = firstRow; r < firstRow + rows; r++) {
+            foldRow(task.output, task.largest, task.sum, r, task.stateRows, task.valueWidth);
+          }
+        }
+        state++;
+      }
+      if (!task.folds && segmentEnd(start) < end) moveState(task, 1);
+    }
+    // Back to the first state, for the tokens that follow.
+    if (!task.folds) {
+      for (let start = segmentStart(task.keyStart); segmentEnd(start) < end; start = segmentEnd(start)) {
+        moveState(task, -1);
+      }
+    }
+  }
+}
+
+/**
+ * Positions `seen … end - 1` of the segment that begins at `start`, for `tokens` query tokens from `token` on. `rounded`: the
+ * queries of these tokens were rounded already.
+ */
+function attendSegment(
+  task: Task,
+  sliceHeads: i32,
+  token: i32,
+  tokens: i32,
+  start: i32,
+  seen: i32,
+  end: i32,
+  rounded: bool,
+  workspace: usize,
+): void {
   const widest = max(task.strideA, max(task.strideB, task.valueStride));
   const inPlace = task.storageA == CACHE_F32 && task.storageB == CACHE_F32 && task.valueStorage == CACHE_F32;
   const mostRows = wholeTiles(inPlace ? max(12, RUN_NUMBERS / widest) : CONVERTED / widest);
-  const scratchA = workspace + SCORE_BYTES;
-  const scratchB = scratchA + <usize>CONVERTED * 4;
-  const scratchValues = scratchB + <usize>CONVERTED * 4;
-  const oneLatent = task.values == task.keysA && task.valueStride == task.strideA && task.widthA > 0;
   const bytes = inBytes(task);
   const oneSlice = task.heads == sliceHeads;
-  for (let token = 0; token < task.tokens; token += blockTokens) {
-    const tokens = min(blockTokens, task.tokens - token);
-    const first = task.position + token;
-    const end = min(task.keyEnd, first + tokens);
-    let n = max(task.keyStart, first - task.window + 1);
-    let rounded = false;
-    while (n < end) {
-      const count = runLength(task, n, min(mostRows, end - n));
-      const slot = slotOf(task, n);
-      let keysA: usize = 0;
-      let keysB: usize = 0;
-      let values: usize = 0;
-      if (bytes) {
-        widenRun(task, slot, count, scratchA);
-      } else {
-        if (task.widthA) keysA = rowsAt(task.keysA, task.storageA, task.strideA, slot, count, scratchA);
-        if (task.widthB) keysB = rowsAt(task.keysB, task.storageB, task.strideB, slot, count, scratchB);
-        values = oneLatent
-          ? keysA
-          : rowsAt(task.values, task.valueStorage, task.valueStride, slot, count, scratchValues);
-      }
-      for (let group = 0; group < task.groups; group++) {
-        for (let head = 0; head < task.groupHeads; head += sliceHeads) {
-          const heads = min(sliceHeads, task.groupHeads - head);
-          const firstHead = group * task.groupHeads + head;
-          if (bytes) {
-            attendByteRun(task, group, firstHead, heads, token, tokens, n, count, workspace, scratchA, rounded);
-          } else {
-            attendRun(task, keysA, keysB, values, group, firstHead, heads, token, tokens, n, count, workspace);
-          }
+  rounded = rounded && oneSlice;
+  const scratch = workspace + SCORE_BYTES;
+  const gathered = scratch + SCRATCH_BYTES;
+  const scratchB = scratch + <usize>CONVERTED * 4;
+  const scratchValues = scratchB + <usize>CONVERTED * 4;
+  const oneLatent = task.values == task.keysA && task.valueStride == task.strideA && task.widthA > 0;
+  // Four rows share the lanes of a sum: masked ones before the first that is seen keep the others in their lanes.
+  let n = start + (max(0, seen - start) & ~3);
+  while (n < end) {
+    const left = mostRows - ((n - start) % mostRows);
+    const count = min(left, end - n);
+    let keysA: usize = 0;
+    let keysB: usize = 0;
+    let values: usize = 0;
+    if (bytes) {
+      if (task.widthA) keysA = bytesAt(task, task.keysA, task.strideA, n, count, gathered);
+      if (task.widthB) keysB = bytesAt(task, task.keysB, task.strideB, n, count, gathered + GATHERED);
+      values = bytesAt(task, task.values, task.valueStride, n, count, gathered + 2 * GATHERED);
+      widenRun(task, keysA, keysB, values, count, scratch);
+    } else if (!inPlace) {
+      if (task.widthA) keysA = rowsAt(task, task.keysA, task.storageA, task.strideA, n, count, scratch);
+      if (task.widthB) keysB = rowsAt(task, task.keysB, task.storageB, task.strideB, n, count, scratchB);
+      values = oneLatent
+        ? keysA
+        : rowsAt(task, task.values, task.valueStorage, task.valueStride, n, count, scratchValues);
+    }
+    for (let group = 0; group < task.groups; group++) {
+      for (let head = 0; head < task.groupHeads; head += sliceHeads) {
+        const heads = min(sliceHeads, task.groupHeads - head);
+        const firstHead = group * task.groupHeads + head;
+        if (bytes) {
+          attendByteRun(task, group, firstHead, heads, token, tokens, n, count, workspace, scratch, rounded);
+        } else {
+          attendRun(task, keysA, keysB, values, inPlace, group, firstHead, heads, token, tokens, n, count, workspace);
         }
       }
-      rounded = oneSlice;
-      n += count;
     }
+    rounded = oneSlice;
+    n += count;
   }
 }
 
@@ -75,38 +135,41 @@ function wholeTiles(rows: i32): i32 {
   return rows < 12 ? rows : min(MOST_CACHED, rows - (rows % 12));
 }
 
-/** Address of `count` rows of a plane as float32: where they lie, or converted at `scratch`. */
-@inline
-function rowsAt(plane: usize, storage: i32, width: i32, slot: i32, count: i32, scratch: usize): usize {
-  const rows = plane + <usize>slot * cacheRowBytes(storage, width);
-  if (storage == CACHE_F32) return rows;
-  loadRows(scratch, rows, storage, width, count);
+/** `count` rows of a plane from position `n` on, converted to float32 at `scratch`. */
+function rowsAt(
+  task: Task,
+  plane: usize,
+  storage: i32,
+  width: i32,
+  n: i32,
+  count: i32,
+  scratch: usize,
+): usize {
+  for (let c = 0; c < count;) {
+    const length = runLength(task, n + c, count - c);
+    const from = plane + <usize>slotOf(task, n + c) * cacheRowBytes(storage, width);
+    loadRows(scratch + <usize>c * width * 4, from, storage, width, length);
+    c += length;
+  }
   return scratch;
 }
 
-@inline
-function slotOf(task: Task, n: i32): i32 {
-  const local = n - task.base;
-  const page = load<i32>(task.pages + <usize>(local / task.pageTokens) * 4);
-  return page * task.pageTokens + (local % task.pageTokens);
-}
-
-/** How many of `limit` rows from position `n` on lie one after the other in memory: neighbouring pages count as one. */
-function runLength(task: Task, n: i32, limit: i32): i32 {
-  const local = n - task.base;
-  let entry = task.pages + <usize>(local / task.pageTokens) * 4;
-  let count = task.pageTokens - (local % task.pageTokens);
-  while (count < limit && load<i32>(entry, 4) == load<i32>(entry) + 1) {
-    count += task.pageTokens;
-    entry += 4;
+/** Address of `count` rows of bytes from position `n` on: where they lie, or gathered at `scratch` if they lie apart. */
+function bytesAt(task: Task, plane: usize, width: i32, n: i32, count: i32, scratch: usize): usize {
+  const bytes = cacheRowBytes(CACHE_I8, width);
+  if (runLength(task, n, count) == count) return plane + <usize>slotOf(task, n) * bytes;
+  for (let c = 0; c < count;) {
+    const length = runLength(task, n + c, count - c);
+    const from = plane + <usize>slotOf(task, n + c) * bytes;
+    memory.copy(scratch + <usize>c * bytes, from, <usize>length * bytes);
+    c += length;
   }
-  return min(count, limit);
+  return scratch;
 }
 
 /**
- * Joins the states of `pieces` parts of the context, each of `rows` rows: with `m = max_p largest_p` and
- * `f_p = 2^(largest_p - m)`, `to = sum_p f_p from_p / sum_p f_p sum_p`. `from` has rows of `padded` numbers, `to` of
- * `width`; rows that saw nothing are zero. Rows `first … first + count - 1` are made.
+ * Folds the states of `pieces` parts of the context, each of `rows` rows, in order, and divides by the sums of weights. `from` has
+ * rows of `padded` numbers, `to` of `width`; rows that saw nothing are zero. Rows `first … first + count - 1` are made.
  */
 export function joinStates(
   to: usize,
@@ -121,37 +184,17 @@ export function joinStates(
   padded: i32,
 ): void {
   for (let r = first; r < first + count; r++) {
-    let most = MASKED;
-    for (let p = 0; p < pieces; p++) most = max(most, load<f32>(largest + <usize>(p * rows + r) * 4));
-    let total: f32 = 0;
-    for (let p = 0; p < pieces; p++) {
-      total += shareOf(largest, most, p * rows + r) * load<f32>(sum + <usize>(p * rows + r) * 4);
-    }
+    for (let p = 1; p < pieces; p++) foldRow(from, largest, sum, r, p * rows, padded);
+    const total = load<f32>(sum + <usize>r * 4);
     const inverse: f32 = total > 0 ? 1 / total : 0;
-    const target = to + <usize>r * width * 4;
-    for (let p = 0; p < pieces; p++) {
-      const row = p * rows + r;
-      const factor = shareOf(largest, most, row) * inverse;
-      addRow(target, from + <usize>row * padded * 4, factor, <usize>width * 4, p > 0);
-    }
+    scaleRow(to + <usize>r * width * 4, from + <usize>r * padded * 4, inverse, <usize>width * 4);
   }
 }
 
-@inline
-function shareOf(largest: usize, most: f32, row: i32): f32 {
-  return powerOfTwo(load<f32>(largest + <usize>row * 4) - most);
-}
-
-/** `to (+)= factor * from`, in `bytes`. */
-function addRow(to: usize, from: usize, factor: f32, bytes: usize, add: bool): void {
+/** `to = factor * from`, in `bytes`. */
+function scaleRow(to: usize, from: usize, factor: f32, bytes: usize): void {
   const factors = f32x4.splat(factor);
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) {
-    const scaled = f32x4.mul(v128.load(from + i), factors);
-    v128.store(to + i, add ? f32x4.add(v128.load(to + i), scaled) : scaled);
-  }
-  for (; i < bytes; i += 4) {
-    const scaled = load<f32>(from + i) * factor;
-    store<f32>(to + i, add ? load<f32>(to + i) + scaled : scaled);
-  }
+  for (; i + 16 <= bytes; i += 16) v128.store(to + i, f32x4.mul(v128.load(from + i), factors));
+  for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i) * factor);
 }

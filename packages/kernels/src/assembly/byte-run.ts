@@ -1,5 +1,5 @@
 import { mixBytes1, mixBytes4, roundQuery, scoreBytes2x4, widenKeys, widenPairs } from "./bytes";
-import { cacheRowBytes, CACHE_I8 } from "./cache";
+import { CACHE_I8 } from "./cache";
 import { LOG2_E } from "./exp";
 import { ROWS, rowIndex, RUN, Task } from "./task";
 import { weigh } from "./weigh";
@@ -40,18 +40,18 @@ function roundUp(width: i32): i32 {
   return (width + 7) & ~7;
 }
 
-/** Widens `count` rows from `slot` on, once for all heads. */
-export function widenRun(task: Task, slot: i32, count: i32, scratch: usize): void {
-  if (task.widthA) {
-    const from = task.keysA + <usize>slot * cacheRowBytes(CACHE_I8, task.strideA);
-    widenKeys(scratch + KEYS_A, scratch + SCALES_A, from, task.strideA, count);
-  }
-  if (task.widthB) {
-    const from = task.keysB + <usize>slot * cacheRowBytes(CACHE_I8, task.strideB);
-    widenKeys(scratch + KEYS_B, scratch + SCALES_B, from, task.strideB, count);
-  }
-  const from = task.values + <usize>slot * cacheRowBytes(CACHE_I8, task.valueStride);
-  widenPairs(scratch + VALUES, scratch + SCALES_VALUES, from, task.valueStride, count);
+/** Widens `count` rows of bytes at `keysA`, `keysB` and `values`, once for all heads. */
+export function widenRun(
+  task: Task,
+  keysA: usize,
+  keysB: usize,
+  values: usize,
+  count: i32,
+  scratch: usize,
+): void {
+  if (task.widthA) widenKeys(scratch + KEYS_A, scratch + SCALES_A, keysA, task.strideA, count);
+  if (task.widthB) widenKeys(scratch + KEYS_B, scratch + SCALES_B, keysB, task.strideB, count);
+  widenPairs(scratch + VALUES, scratch + SCALES_VALUES, values, task.valueStride, count);
 }
 
 /**

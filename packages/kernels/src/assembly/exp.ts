@@ -44,6 +44,12 @@ export function powerOfTwo4(x: v128): v128 {
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
+/** `2^x` of a number that is not above 0. */
+@inline
+export function powerOfTwo(x: f32): f32 {
+  return f32x4.extract_lane(powerOfTwo4(f32x4.splat(x)), 0);
+}
+
 export const LOG2_E: f32 = 1.4426950408889634;
 const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -0.00021219444005471377;

@@ -1,17 +1,19 @@
 import { mix1, mix4 } from "./mix";
+import { runLength, slotOf } from "./page-run";
 import { scoreTile1x4, scoreTile2x4, scoreTile3x3 } from "./scores";
 import { rowIndex, RUN, Task } from "./task";
 import { weigh } from "./weigh";
 
 /**
- * A block of query tokens and some heads of one group meet `count` cached rows from position `n` on, which lie at
- * `rowsA`, `rowsB` and `rowsV`.
+ * A block of query tokens and some heads of one group meet `count` cached rows from position `n` on, which lie one after the
+ * other at `rowsA`, `rowsB` and `rowsV`; or, `inPlace`, wherever their pages are.
  */
 export function attendRun(
   task: Task,
   rowsA: usize,
   rowsB: usize,
   rowsV: usize,
+  inPlace: bool,
   group: i32,
   firstHead: i32,
   heads: i32,
@@ -23,11 +25,31 @@ export function attendRun(
 ): void {
   const rows = tokens * heads;
   const firstRow = (task.firstToken + token) * task.heads + firstHead;
-  const keys = rowsA + <usize>(group / task.keyShare) * task.keyStep * 4;
-  score(task, keys, rowsB, firstRow, heads, rows, count, scores);
-  weigh(task, firstRow, heads, rows, task.position + token, n, count, scores, 0, 0);
-  const values = rowsV + <usize>(group / task.valueShare) * task.valueStep * 4;
-  mix(task, firstRow, heads, rows, count, values, scores);
+  const position = task.position + token;
+  const keyOffset = <usize>(group / task.keyShare) * task.keyStep * 4;
+  const valueOffset = <usize>(group / task.valueShare) * task.valueStep * 4;
+  if (!inPlace) {
+    score(task, rowsA + keyOffset, rowsB, firstRow, heads, rows, count, scores);
+    weigh(task, firstRow, heads, rows, position, n, count, scores, 0, 0);
+    return mix(task, firstRow, heads, rows, count, rowsV + valueOffset, scores);
+  }
+  // A tile may write up to three columns too many: the next piece comes after it, and behind the last all is masked.
+  for (let c = 0; c < count;) {
+    const length = runLength(task, n + c, count - c);
+    const slot = <usize>slotOf(task, n + c);
+    const a = task.keysA + slot * <usize>task.strideA * 4 + keyOffset;
+    const b = task.keysB + slot * <usize>task.strideB * 4;
+    score(task, a, b, firstRow, heads, rows, length, scores + <usize>c * 4);
+    c += length;
+  }
+  weigh(task, firstRow, heads, rows, position, n, count, scores, 0, 0);
+  for (let c = 0; c < count;) {
+    const length = runLength(task, n + c, count - c);
+    const slot = <usize>slotOf(task, n + c);
+    const values = task.values + slot * <usize>task.valueStride * 4 + valueOffset;
+    mix(task, firstRow, heads, rows, length, values, scores + <usize>c * 4);
+    c += length;
+  }
 }
 
 /** `scores[r, c] = scale * query_r . key_c` in units of ln 2; columns up to the next multiple of 4 are filled too. */

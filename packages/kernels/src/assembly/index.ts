@@ -12,6 +12,7 @@ export { canCode, packRows, repack, unpackRow } from "./rows";
 export { linear } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 export { attend, joinStates } from "./attention";
+export { segmentEnd } from "./segments";
 
 /** Bytes that any function needs at its last argument, `workspace`: one thread's room for intermediate blocks. */
 export function workspaceBytes(): usize {

@@ -59,6 +59,10 @@ export class Task {
   valueStorage: i32;
   /** Soft cap of the logits, in units of ln 2; 0 for none. */
   softCap: f32;
+  /** Rows from one state to the next; 0: the task knows one state and no segments (`segments.ts`). */
+  stateRows: i32;
+  /** Every segment after the task's first goes to the second state and is folded into the first; else each goes to its own. */
+  folds: bool;
 }
 
 /** Index in the per-row arrays of row `r` of a block of `heads` heads per token that begins at `firstRow`. */

@@ -1,5 +1,5 @@
 import { roundWeights } from "./bytes";
-import { powerOfTwo4 } from "./exp";
+import { powerOfTwo, powerOfTwo4 } from "./exp";
 import { softCap4 } from "./soft-cap";
 import { rowIndex, RUN, Task } from "./task";
 
@@ -69,11 +69,6 @@ function softCapRows(scores: usize, rows: i32, bytes: usize, cap: f32): void {
       v128.store(s + i, softCap4(v128.load(s + i), caps, inverses));
     }
   }
-}
-
-@inline
-export function powerOfTwo(x: f32): f32 {
-  return f32x4.extract_lane(powerOfTwo4(f32x4.splat(x)), 0);
 }
 
 function largestOf(x: usize, bytes: usize): f32 {

@@ -38,9 +38,11 @@ export interface AttentionSizes {
   readonly scale: number;
   readonly window: number | undefined;
   readonly softCap: number | undefined;
+  /** Positions of the longest sequence whose context is visited in segments; 0: blocks of rows are visited one after the other. */
+  readonly longest: number;
 }
 
-const TASK_BYTES = 35 * 4;
+const TASK_BYTES = 37 * 4;
 const NO_WINDOW = 2 ** 31 - 1;
 /** Below every logit; as in `assembly/attention.ts`. */
 const LOWEST = -3e38;
@@ -53,9 +55,10 @@ const WORTH_SPLITTING = 100_000;
 const PIECES = 4;
 
 /**
- * The online softmax of every row (token and head) of an attention: visits keys in any number of steps, then normalises.
- * Where there are fewer queries than threads, each thread sees its piece of the context in a state of its own, and the
- * states are joined in the end. Its memory belongs to the caller's `temporarily`.
+ * The online softmax of every row (token and head) of an attention: visits keys, then normalises. Contexts are visited in
+ * segments at fixed positions, each with a softmax of its own, which are folded together in order. Where there are fewer
+ * queries than threads, threads share segments out and every segment has a state; else a second state takes one segment after
+ * the other. Either way the result is the same to the bit. Its memory belongs to the caller's `temporarily`.
  */
 export class AttentionState {
   readonly #runtime: Runtime;
@@ -64,8 +67,12 @@ export class AttentionState {
   /** `valueDim` rounded up to what the kernels handle at once. */
   readonly #valueWidth: number;
   readonly #rows: number;
-  readonly #pieces: number;
-  /** `[pieces, rows, valueWidth]` and `[pieces, rows]`: see `assembly/task.ts`. */
+  /** Where segments begin, and the end of the last one; empty without segments. */
+  readonly #starts: readonly number[];
+  /** Whether every segment has a state of its own. */
+  readonly #separate: boolean;
+  readonly #states: number;
+  /** `[states, rows, valueWidth]` and `[states, rows]`: see `assembly/task.ts`. */
   readonly #output: Pointer;
   readonly #largest: Pointer;
   readonly #sum: Pointer;
@@ -76,8 +83,11 @@ export class AttentionState {
     this.#allocate = allocate;
     this.#valueWidth = Math.ceil(sizes.valueDim / 8) * 8;
     this.#rows = sizes.tokens * sizes.heads;
-    this.#pieces = sizes.tokens < 2 * runtime.threads ? runtime.threads : 1;
-    const states = this.#pieces * this.#rows;
+    this.#starts = sizes.longest > 0 ? runtime.segmentStarts(sizes.longest) : [];
+    const segments = Math.max(1, this.#starts.length - 1);
+    this.#separate = runtime.threads > 1 && sizes.tokens < 2 * runtime.threads;
+    this.#states = this.#separate ? segments : Math.min(2, segments);
+    const states = this.#states * this.#rows;
     this.#output = allocate(4 * states * this.#valueWidth);
     this.#largest = allocate(4 * states);
     this.#sum = allocate(4 * states);
@@ -95,8 +105,8 @@ export class AttentionState {
     sharing: Sharing,
   ): void {
     const tasks = visits.flatMap(({ sequence, range }) =>
-      this.#cut(sequence, range, parts).map(([from, count, keys, piece]) =>
-        this.#task(sequence, from, count, { ...range, ...keys }, piece, parts, values, sharing),
+      this.#cut(sequence, range, parts).map(([from, count, { start, end }, state]) =>
+        this.#task(sequence, from, count, { ...range, start, end }, state, parts, values, sharing),
       ),
     );
     const { memory } = this.#runtime;
@@ -107,20 +117,21 @@ export class AttentionState {
     this.#runtime.run(calls);
   }
 
-  /** Divides by the sums of weights, into rows of `valueDim` numbers at `to`; rows of no sequence become zero. */
+  /** Joins what segments saw and divides by the sums of weights, into rows of `valueDim` numbers at `to`; rows of no sequence become zero. */
   normalise(to: Pointer): void {
     const { valueDim } = this.#sizes;
     const rows = this.#rows;
-    const parts = this.#pieces * rows * valueDim < WORTH_SPLITTING ? 1 : this.#runtime.threads;
+    const pieces = this.#separate ? this.#states : 1;
+    const parts = pieces * rows * valueDim < WORTH_SPLITTING ? 1 : this.#runtime.threads;
     this.#runtime.run(
       ranges(rows, parts, 1).map(({ first, count }): Call => {
-        const state = [this.#output, this.#largest, this.#sum, this.#pieces, rows] as const;
+        const state = [this.#output, this.#largest, this.#sum, pieces, rows] as const;
         return ["joinStates", to, ...state, first, count, valueDim, this.#valueWidth];
       }),
     );
   }
 
-  /** Query tokens (first and number), keys and number of the state, of every task. */
+  /** Query tokens (first and number), keys and number of the first state, of every task. */
   #cut(
     { queryCount }: AttentionSequence,
     { start, end }: KeyRange,
@@ -130,17 +141,37 @@ export class AttentionState {
     const { heads, valueDim } = this.#sizes;
     const width = parts.reduce((sum, part) => sum + part.width, valueDim);
     const work = queryCount * heads * (end - start) * width;
-    if (threads === 1 || work < WORTH_SPLITTING) return [[0, queryCount, { start, end }, 0]];
-    if (this.#pieces > 1) {
-      return ranges(end - start, this.#pieces, 8).map(({ first, count }, piece) => {
-        const from = start + first;
-        return [0, queryCount, { start: from, end: from + count }, piece];
+    const isSmall = threads === 1 || work < WORTH_SPLITTING;
+    if (this.#separate && this.#starts.length > 0) {
+      return this.#segments(start, end, isSmall ? 1 : PIECES * threads).map((range) => {
+        return [0, queryCount, range, range.first];
       });
     }
+    if (isSmall) return [[0, queryCount, { start, end }, 0]];
     const unit = Math.max(1, Math.floor(BLOCK_ROWS / heads));
     return ranges(queryCount, PIECES * threads, unit).map(({ first, count }) => {
       return [first, count, { start, end }, 0];
     });
+  }
+
+  /** Cuts positions into at most about `pieces` ranges of whole segments; `first` is the number of a range's first segment. */
+  #segments(
+    start: number,
+    end: number,
+    pieces: number,
+  ): { readonly start: number; readonly end: number; readonly first: number }[] {
+    const enough = (end - start) / pieces;
+    const cuts: { start: number; end: number; first: number }[] = [];
+    let from = start;
+    let first = this.#starts.findLastIndex((position) => position <= start);
+    for (let segment = first; from < end; segment++) {
+      const stop = Math.min(end, this.#starts[segment + 1]!);
+      if (stop < end && stop - from < enough) continue;
+      cuts.push({ start: from, end: stop, first });
+      from = stop;
+      first = segment + 1;
+    }
+    return cuts;
   }
 
   /** The fields of `Task` in assembly/task.ts. */
@@ -149,7 +180,7 @@ export class AttentionState {
     firstQuery: number,
     queries: number,
     range: KeyRange,
-    piece: number,
+    state: number,
     [a = NONE, b = NONE]: readonly LogitPart[],
     values: CachePlane,
     { keyHeads, keyWidth, valueHeads, valueWidth }: Sharing,
@@ -158,7 +189,7 @@ export class AttentionState {
     // Both slices of keys and slices of values serve whole groups.
     const groupHeads = greatestCommonDivisor(heads / keyHeads, heads / valueHeads);
     const groups = heads / groupHeads;
-    const states = piece * this.#rows;
+    const states = state * this.#rows;
     // A flat list, because this runs for every layer of every token.
     const fields = [
       a.query,
@@ -196,6 +227,8 @@ export class AttentionState {
       b.keys.storage,
       values.storage,
       bitsOf(softCap * Math.LOG2E),
+      this.#starts.length > 0 ? this.#rows : 0,
+      this.#separate ? 0 : 1,
     ];
     return fields;
   }

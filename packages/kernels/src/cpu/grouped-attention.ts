@@ -23,7 +23,8 @@ export function groupedAttention(
     valueWidth: valueDim,
   };
   runtime.memory.temporarily((allocate) => {
-    const all = { tokens, heads, valueDim, scale, window, softCap };
+    const longest = Math.max(...sequences.map(({ length }) => length));
+    const all = { tokens, heads, valueDim, scale, window, softCap, longest };
     const state = new AttentionState(runtime, all, allocate);
     const visits = sequences.map((sequence) => ({
       sequence,

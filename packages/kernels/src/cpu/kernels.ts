@@ -29,6 +29,7 @@ export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>> 
   panelBytes(storage: number, inputs: number): number;
   panelRows(storage: number): number;
   canCode(source: Pointer, count: number): number;
+  segmentEnd(start: number): number;
 };
 
 /** One call of a kernel without its workspace, which is that of the thread that runs it. */

@@ -88,9 +88,10 @@ function attendAbsorbed(call: Call, sequences: readonly AttentionSequence[]): vo
       parts.push({ query, keys: pointers.ropeKeys, width: ropeDim });
     }
 
+    const longest = Math.max(...sequences.map(({ length }) => length));
     const state = new AttentionState(
       runtime,
-      { tokens, heads, scale, window, softCap, valueDim: rank },
+      { tokens, heads, scale, window, softCap, valueDim: rank, longest },
       allocate,
     );
     const shared = { keyHeads: 1, keyWidth: rank, valueHeads: 1, valueWidth: rank };
@@ -158,7 +159,7 @@ function attendExpanded(call: Call, sequence: AttentionSequence): void {
   runtime.memory.temporarily((allocate) => {
     const state = new AttentionState(
       runtime,
-      { tokens: queryCount, heads, scale, window, softCap, valueDim },
+      { tokens: queryCount, heads, scale, window, softCap, valueDim, longest: 0 },
       allocate,
     );
     const block = allocateBlock(call, allocate);

@@ -45,6 +45,13 @@ export class Runtime {
     return this.#kernels.panelRows(storage);
   }
 
+  /** Where the segments of a context of `length` positions begin, and where the last one ends (`assembly/segments.ts`). */
+  segmentStarts(length: number): number[] {
+    const starts = [0];
+    while (starts.at(-1)! < length) starts.push(this.#kernels.segmentEnd(starts.at(-1)!));
+    return starts;
+  }
+
   /** Whether f16 numbers are within reach of the kernels' 16-bit code. */
   canCode(source: Pointer, count: number): boolean {
     return this.#kernels.canCode(source, count) !== 0;
