@@ -3,6 +3,8 @@ export const latentCacheErrors = {
   CacheFull: "The cache has fewer free pages than the tokens need.",
   SequenceReleased: "A sequence was used after it was released.",
   UnknownTokens: "The tokens of a sequence were appended without their ids.",
+  InvalidSnapshot: "Bytes are no snapshot, or were changed since it was made.",
+  SnapshotMismatch: "A snapshot belongs to another model, or to a cache that keeps something else.",
   InvalidArgument: "A size or length is out of range.",
 } as const;
 

@@ -90,6 +90,14 @@ export class Model {
     return outputLogits(this.device, this.config, this.parts.head, states);
   }
 
+  /**
+   * A hash that tells this model's caches from those of others: of its config, and of names, shapes and first numbers of its
+   * matrices as they were loaded.
+   */
+  fingerprint(): Promise<string> {
+    return this.loader.fingerprint(JSON.stringify(this.config));
+  }
+
   /** Releases the weights. Caches made by this model are released by their own `destroy`. */
   release(): void {
     this.loader.release();

@@ -1,9 +1,11 @@
 import type { Device, Tensor, Weight, WeightStorage } from "@transmla/kernels";
-import type { Checkpoint } from "@transmla/tensor-io";
+import { sha256, type Checkpoint } from "@transmla/tensor-io";
 import { quantiseRows } from "./quantise";
 
 /** Bytes read at once: large enough for the disk, small beside any model. */
 const PIECE_BYTES = 8 << 20;
+/** Bytes of every matrix that a fingerprint is made of. */
+const SAMPLE_BYTES = 256;
 
 /** Storages of a device by the element type on disk; what has none is widened to float32. */
 const storages: Readonly<Record<string, WeightStorage>> = {
@@ -28,6 +30,8 @@ export function weightStorage(dtype: string, precision: WeightPrecision): Weight
 /** Loads tensors of a checkpoint onto a device, a matrix in pieces of rows, so that nothing is held twice. */
 export class WeightLoader {
   private readonly loaded: (Weight | Tensor)[] = [];
+  /** Name, shape and first numbers of every matrix, as the device got them. */
+  private readonly samples: string[] = [];
 
   constructor(
     readonly device: Device,
@@ -52,6 +56,7 @@ export class WeightLoader {
         ? await this.checkpoint.readBytes(name, slice)
         : this.converted(await this.checkpoint.read(name, { as: "f32", ...slice }), columns);
       this.device.writeRows(weight, first, bytes);
+      if (first === 0) this.samples.push(`${name} ${shape.join()} ${storage}`, hexOf(bytes));
     }
     return weight;
   }
@@ -96,6 +101,14 @@ export class WeightLoader {
     return this.checkpoint.tensors.has(`${name}.weight`) ? this.projection(name) : undefined;
   }
 
+  /**
+   * What tells one model from another: its description, and names, shapes and first numbers of its matrices, hashed. Reading all of
+   * the weights for it would take as long as loading them.
+   */
+  fingerprint(description: string): Promise<string> {
+    return sha256(new TextEncoder().encode([description, ...this.samples].join("\n")));
+  }
+
   /** Releases everything this loader put on the device, whether or not loading came to its end. */
   release(): void {
     for (const resource of this.loaded.splice(0)) this.device.release(resource);
@@ -105,6 +118,11 @@ export class WeightLoader {
     this.signal?.throwIfAborted();
     return this.signal ? { signal: this.signal } : {};
   }
+}
+
+function hexOf(bytes: Uint8Array): string {
+  const some = bytes.subarray(0, SAMPLE_BYTES);
+  return Array.from(some, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** `y = x W^T + b`: `weight [out, in]`, `bias [1, out]`. */

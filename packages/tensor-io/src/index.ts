@@ -46,6 +46,7 @@ export { writeSafetensors } from "./safetensors/write";
 export type { WriteOptions } from "./safetensors/write";
 export { planShards, ShardedWriter } from "./safetensors/write-sharded";
 export type { ShardedPlan, ShardingOptions, ShardPlan } from "./safetensors/write-sharded";
+export { sha256 } from "./sha256";
 export { memorySink } from "./sink";
 export type { ByteSink, MemorySink } from "./sink";
 export { fileSink } from "./sink-node";

@@ -1,7 +1,6 @@
 import type { Device } from "@transmla/kernels";
-import { formatJson } from "@transmla/tensor-io";
+import { formatJson, sha256 } from "@transmla/tensor-io";
 import type { ConversionPlan } from "../plan";
-import { sha256 } from "./sha256";
 
 /** Changes whenever a conversion would make other layers of the same input. */
 const CONVERSION_VERSION = 1;

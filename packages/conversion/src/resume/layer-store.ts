@@ -1,6 +1,7 @@
 import type { LatentAttentionConfig } from "@transmla/models";
 import {
   openSafetensors,
+  sha256,
   TensorIoError,
   writeSafetensors,
   type Checkpoint,
@@ -11,7 +12,6 @@ import { ConversionError } from "../errors";
 import type { ConvertedLayer } from "../methods/method";
 import type { LatentSizes } from "../options";
 import type { SingleMatrix, WrittenWeights } from "../weights";
-import { sha256 } from "./sha256";
 
 /** A layer that an interrupted conversion has finished. */
 export interface SavedLayer {

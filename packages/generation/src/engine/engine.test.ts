@@ -220,6 +220,55 @@ function rising(step: number, count: number, last = 0, made = 0): TokenConstrain
   };
 }
 
+describe("Engine.save and restore", () => {
+  it("go on in another engine without computing anything again", async () => {
+    let answer: number[] = [];
+    const saved = await withEngine({}, async (engine) => {
+      [answer] = (await collect(engine.submit(request()))) as [number[]];
+      return engine.save(Int32Array.of(...prompt, ...answer));
+    });
+    const other = await goldenModel();
+    const engine = new Engine(other, { cache: { capacity: 512, pageTokens: 64 } });
+    // The last token of the answer was never in the cache: nothing followed it.
+    const held = Int32Array.of(...prompt, ...answer.slice(0, -1));
+    expect(await engine.restore(saved)).toEqual(held);
+    const promptTokens = Int32Array.of(...prompt, ...answer, 5, 6, 7);
+    const next = engine.submit(request({ promptTokens }));
+    expect(await collect(next)).toEqual([await generated({ promptTokens })]);
+    expect(next.summaries[0]!.cachedTokens).toBe(held.length);
+    await engine.close();
+  });
+
+  it("refuse the snapshot of another model", async () => {
+    const saved = await withEngine({}, async (engine) => {
+      await collect(engine.submit(request()));
+      return engine.save(prompt);
+    });
+    const other = await goldenModel({ rope_theta: 5000 });
+    expect(await other.fingerprint()).not.toBe(await model.fingerprint());
+    const engine = new Engine(other, { cache });
+    await expect(engine.restore(saved)).rejects.toMatchObject({ code: "SnapshotMismatch" });
+    await engine.close();
+    await withEngine({}, (same) => same.restore(saved));
+  });
+
+  it("never take pages that were promised", async () => {
+    const saved = await withEngine({}, async (engine) => {
+      await collect(engine.submit(request()));
+      return engine.save(prompt);
+    });
+    await withEngine({ cache: { capacity: 56, pageTokens: 8 } }, async (engine) => {
+      const promptTokens = Int32Array.of(7, ...prompt.subarray(1));
+      const run = engine.submit(request({ promptTokens, maxTokens: 30 }));
+      const tokens = run[Symbol.asyncIterator]();
+      await tokens.next();
+      await expect(engine.restore(saved)).rejects.toMatchObject({ code: "CacheFull" });
+      await collectRest(tokens);
+      expect(await engine.restore(saved)).toEqual(prompt);
+    });
+  });
+});
+
 describe("Engine under load", () => {
   it("starts a request only when its cache is sure to suffice", async () => {
     // 24 + 12 tokens are 5 pages of 8; two requests fit into 13, the third waits.

@@ -1,4 +1,10 @@
-import type { PagedCache, PagedCacheOptions } from "@transmla/latent-cache";
+import {
+  LatentCacheError,
+  readSnapshot,
+  saveSequence,
+  type PagedCache,
+  type PagedCacheOptions,
+} from "@transmla/latent-cache";
 import type { Model } from "@transmla/models";
 import { checkCount } from "../check-request";
 import { GenerationError } from "../errors";
@@ -93,6 +99,46 @@ export class Engine {
     this.mayAdmit = true;
     this.loop ??= this.work();
     return run;
+  }
+
+  /**
+   * What the cache holds of the beginning of some tokens, such as a conversation so far, as bytes for a file or a database (see
+   * `saveSequence`): another engine with the same model, in Node or a browser, goes on from there.
+   *
+   * @throws LatentCacheError `InvalidArgument` if it holds nothing of them
+   */
+  async save(tokens: Int32Array): Promise<Uint8Array> {
+    const sequence = this.cache.open(tokens);
+    try {
+      return await saveSequence(this.cache, sequence, await this.model.fingerprint());
+    } finally {
+      sequence.release();
+    }
+  }
+
+  /**
+   * Takes in what `save` gave and returns its tokens: prompts that begin with them are not computed again while their pages are
+   * kept.
+   *
+   * @throws LatentCacheError `InvalidSnapshot`, `SnapshotMismatch`, `CacheFull`
+   */
+  async restore(snapshot: Uint8Array): Promise<Int32Array> {
+    const { tokens, open } = await readSnapshot(
+      this.cache,
+      snapshot,
+      await this.model.fingerprint(),
+    );
+    const { pageTokens, capacity } = this.cache;
+    const pages = Math.ceil(tokens.length / pageTokens) + this.pagesInUse + this.pagesToCome;
+    if (pages * pageTokens > capacity) {
+      throw new LatentCacheError(
+        "CacheFull",
+        `The snapshot's ${tokens.length} tokens do not fit beside what running requests may need.`,
+        { tokens: tokens.length, reserved: this.load.reservedTokens, capacity },
+      );
+    }
+    open().release();
+    return tokens;
   }
 
   /** How busy it is. */

@@ -8,7 +8,7 @@ import { promptLookup } from "./prompt-lookup";
 
 /** Greedy text does not depend on what else the engine does: issue 7, decision 0015. */
 
-const TOKENS = 48;
+const TOKENS = 32;
 
 let models: Readonly<Record<"gqa" | "mla", Model>>;
 let prompts: readonly Int32Array[];
