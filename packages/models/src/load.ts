@@ -1,4 +1,5 @@
 import type { CacheStorage, Device } from "@transmla/kernels";
+import { formatJson } from "@transmla/tensor-io";
 import { loadDecoderLayer, type DecoderLayer } from "./decoder-layer";
 import { memoryNeeds } from "./memory-needs";
 import { Model } from "./model";
@@ -41,7 +42,8 @@ export async function loadModel(
     const finalNorm = await loader.norm("model.norm", config.normOffset);
     const head = config.tiedEmbeddings ? embedding : await loader.matrix("lm_head.weight");
     const parts = { embedding, layers, finalNorm, head };
-    return new Model(config, device, parts, loader, cacheStorage);
+    const configText = formatJson(files.configJson);
+    return new Model(config, device, parts, loader, configText, cacheStorage);
   } catch (error) {
     loader.release();
     throw error;

@@ -28,6 +28,8 @@ export class Model {
     readonly device: Device,
     private readonly parts: ModelParts,
     private readonly loader: WeightLoader,
+    /** The text of its config.json. */
+    private readonly configText: string,
     /** How caches of this model keep their numbers unless told otherwise. */
     readonly cacheStorage: CacheStorage = "f32",
   ) {}
@@ -95,7 +97,7 @@ export class Model {
    * matrices as they were loaded.
    */
   fingerprint(): Promise<string> {
-    return this.loader.fingerprint(JSON.stringify(this.config));
+    return this.loader.fingerprint(this.configText);
   }
 
   /** Releases the weights. Caches made by this model are released by their own `destroy`. */
