@@ -1,10 +1,16 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { readmeExamplesOf } from "./readme-examples.ts";
 
 const packages = fileURLToPath(new URL("../packages", import.meta.url));
 
-it.each(readdirSync(packages))("the example in the README of %s runs", async (name) => {
-  expect(existsSync(`${packages}/${name}/README.md`)).toBe(true);
-  await import(/* @vite-ignore */ `${packages}/${name}/README.example.ts`);
+describe.each(readdirSync(packages))("the README of %s", (name) => {
+  const examples = readmeExamplesOf(`${packages}/${name}/README.md`).map((_, index) => index);
+
+  it("has an example", () => expect(examples.length).toBeGreaterThan(0));
+
+  it.each(examples)("has an example %i that runs", async (index) => {
+    await import(/* @vite-ignore */ `${packages}/${name}/README.example-${index}.ts`);
+  });
 });
