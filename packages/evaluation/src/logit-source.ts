@@ -1,4 +1,4 @@
-import type { CacheSequence, PagedCache } from "@transmla/latent-cache";
+import type { CacheSequence, PagedCache, PlaneStorage } from "@transmla/latent-cache";
 import type { Model } from "@transmla/models";
 import { EvaluationError } from "./errors";
 
@@ -30,10 +30,13 @@ export function modelOf(source: LogitSource): Model {
 /** Opens a reader; `capacity` are the tokens of the longest window, `total` those of all. */
 export type OpenReader = (sizes: { readonly capacity: number; readonly total: number }) => Reader;
 
-/** Reads logits. Opening throws EvaluationError `InvalidOption` for states of another text or model. */
-export function logitsOf(source: LogitSource): OpenReader {
+/**
+ * Reads logits, from a cache of the given storage (default: the model's). Opening throws EvaluationError `InvalidOption` for
+ * states of another text or model.
+ */
+export function logitsOf(source: LogitSource, storage?: PlaneStorage): OpenReader {
   if ("states" in source) return ({ total }) => new RecordReader(source, total);
-  return ({ capacity }) => new ModelReader(source, capacity, "all");
+  return ({ capacity }) => new ModelReader(source, capacity, "all", storage);
 }
 
 /** Reads final states. */
@@ -50,8 +53,9 @@ class ModelReader implements Reader {
     private readonly model: Model,
     capacity: number,
     private readonly output: "all" | "states",
+    storage?: PlaneStorage,
   ) {
-    this.cache = model.createCache({ capacity });
+    this.cache = model.createCache({ capacity, storage });
   }
 
   startWindow(): void {

@@ -31,7 +31,7 @@ export async function perplexity(
   const start = performance.now();
   const likelihood = new MeanLikelihood();
   const windows = planWindows([model], tokens, options);
-  await forEachChunk([logitsOf(model)], windows, options, (chunk) => {
+  await forEachChunk([logitsOf(model, options.cacheStorage)], windows, options, (chunk) => {
     for (const [index, target] of chunk.targets.entries()) {
       likelihood.add(negativeLogLikelihood(rowOf(chunk.values[0]!, index, vocabSize), target));
     }

@@ -1,3 +1,4 @@
+import type { PlaneStorage } from "@transmla/latent-cache";
 import type { ModelConfig } from "@transmla/models";
 import { EvaluationError } from "./errors";
 import { EventLoop } from "./event-loop";
@@ -18,6 +19,8 @@ export interface EvaluationOptions {
   readonly maxTokens?: number | undefined;
   /** Tokens per step (default 128): `chunk * vocab` logits are in memory at a time, per model. */
   readonly chunk?: number | undefined;
+  /** How the cache keeps its numbers, where a model is run (default: as the model was loaded for). */
+  readonly cacheStorage?: PlaneStorage | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Aborting throws the signal's reason between two steps. */
   readonly signal?: AbortSignal | undefined;
