@@ -2,6 +2,7 @@ export { draftModel } from "./engine/draft-model";
 export type { Drafter, DraftSession } from "./engine/drafter";
 export { Engine, type EngineOptions } from "./engine/engine";
 export { promptLookup, type PromptLookupOptions } from "./engine/prompt-lookup";
+export type { WindowOptions } from "./engine/sliding-window";
 export type {
   ChoiceSummary,
   ChoiceTimings,

@@ -111,6 +111,40 @@ export class CacheSequence implements StoredSequence {
     this.dropPages(Math.ceil(length / this.host.pageTokens));
   }
 
+  /**
+   * Drops `count` tokens from position `first` on, both whole pages, so that those behind move up: for windows that slide. What the
+   * rows behind hold of their positions is the caller's to change, so they are made this sequence's own, copied where others
+   * hold them. From here on its tokens have no ids. Throws `InvalidArgument`, `CacheFull`, `SequenceReleased`.
+   */
+  discard(first: number, count: number): void {
+    this.assertOpen();
+    const { pageTokens } = this.host;
+    const inPages = first % pageTokens === 0 && count % pageTokens === 0;
+    if (!inPages || first < 0 || count < 0 || first + count > this.tokens) {
+      throw new LatentCacheError(
+        "InvalidArgument",
+        `Cannot discard ${count} tokens from ${first} on of ${this.tokens}: only whole pages of ${pageTokens}.`,
+        { first, count, tokens: this.tokens, pageTokens },
+      );
+    }
+    this.enterWholePages();
+    const [begin, end] = [first / pageTokens, (first + count) / pageTokens];
+    this.ownPagesFrom(end);
+    this.leaveTree();
+    for (let page = begin; page < end; page++) this.giveBack(this.table[page]!);
+    this.table.copyWithin(begin, end, this.tableLength);
+    this.tableLength -= end - begin;
+    this.tokens -= count;
+  }
+
+  /** Pages that no other sequence holds. */
+  get ownPages(): number {
+    return this.pages.reduce(
+      (sum, page) => sum + (this.host.allocator.count(page) === 1 ? 1 : 0),
+      0,
+    );
+  }
+
   /** A second sequence with the same tokens: pages are shared until one of the two writes to them. */
   fork(): CacheSequence {
     this.assertOpen();
@@ -149,6 +183,24 @@ export class CacheSequence implements StoredSequence {
     if (allocator.available > needed) return true;
     tree.forget(page);
     return false;
+  }
+
+  /** Makes pages from number `first` on such that writing to them is nobody else's business; all or nothing. */
+  private ownPagesFrom(first: number): void {
+    const { allocator, tree, pageTokens } = this.host;
+    const shared = Array.from(this.pages.subarray(first)).filter(
+      (page) => allocator.count(page) > 1,
+    );
+    const copies = allocator.take(shared.length);
+    for (let index = first; index < this.tableLength; index++) {
+      const page = this.table[index]!;
+      if (allocator.count(page) > 1) {
+        const copy = copies.shift()!;
+        this.host.copyPage(page, copy, Math.min(pageTokens, this.tokens - index * pageTokens));
+        this.table[index] = copy;
+        this.giveBack(page);
+      } else tree.forget(page);
+    }
   }
 
   private replaceLastPage(page: number): void {

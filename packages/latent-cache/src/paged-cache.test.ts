@@ -225,6 +225,35 @@ describe("sequences that share pages", () => {
     expect(cache.freeTokens).toBe(36);
   });
 
+  it("discards whole pages from the middle and leaves others theirs", async () => {
+    const cache = cacheOf(48);
+    const first = cache.open();
+    writeTokens(cache, first, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const fork = first.fork();
+    const rows = rowsOf([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(codeOf(() => first.discard(2, 4))).toBe("InvalidArgument");
+    expect(codeOf(() => first.discard(4, 8))).toBe("InvalidArgument");
+    first.discard(4, 4);
+    expect(await readBack(cache, first)).toEqual([...rows.slice(0, 4), ...rows.slice(8)]);
+    expect(await readBack(cache, fork)).toEqual(rows);
+    // The page behind is a copy: what is written to it is nobody else's.
+    expect(first.pages[1]).not.toBe(fork.pages[2]);
+    expect([first.ownPages, fork.ownPages]).toEqual([1, 2]);
+    expect(codeOf(() => first.tokenIds)).toBe("UnknownTokens");
+    first.release();
+    fork.release();
+    expect(cache.open(ids(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)).length).toBe(10);
+    expect(cache.open(ids(1, 2, 3, 4, 9, 10)).length).toBe(4);
+  });
+
+  it("no longer offers a page behind discarded ones", () => {
+    const cache = cacheOf(48);
+    const sequence = cache.open();
+    sequence.append(ids(1, 2, 3, 4, 5, 6, 7, 8));
+    sequence.discard(0, 4);
+    expect(cache.open(ids(1, 2, 3, 4, 5, 6, 7, 8)).length).toBe(4);
+  });
+
   it("holds what arrays hold, whatever the order of operations", async () => {
     const added = fc.array(fc.nat(1), { minLength: 1, maxLength: 9 });
     const part = fc.double({ min: 0, max: 1, noNaN: true });

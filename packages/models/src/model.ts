@@ -5,6 +5,7 @@ import {
   type PagedCacheOptions,
   type SequenceStore,
 } from "@transmla/latent-cache";
+import { rotatedPlane } from "./attention/planes";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
@@ -19,6 +20,18 @@ export interface ModelParts {
   readonly finalNorm: Tensor;
   /** `[vocab, hidden]`; the embedding itself where the two are tied. */
   readonly head: Weight;
+}
+
+/** Slots of a sequence's tokens from position `from` on. */
+function slotsOf(
+  { pageTokens }: SequenceStore,
+  { pages, length }: ModelStep["sequence"],
+  from: number,
+): Int32Array {
+  return Int32Array.from({ length: Math.max(0, length - from) }, (_, i) => {
+    const n = from + i;
+    return pages[Math.floor(n / pageTokens)]! * pageTokens + (n % pageTokens);
+  });
 }
 
 /** A decoder-only language model on a device. It holds weights, no text: sequences live in the cache. */
@@ -85,6 +98,31 @@ export class Model {
       for (const [index, { sequence }] of steps.entries()) sequence.truncate(before[index]);
       throw error;
     }
+  }
+
+  /**
+   * Turns the cached keys of a sequence from position `from` on as if their tokens stood `by` positions earlier, after tokens
+   * before them were dropped from it: rotations add up, so keys need not be computed again. Only keys are touched: of latent
+   * attention the small part that is rotated.
+   */
+  moveBack(cache: SequenceStore, sequence: ModelStep["sequence"], from: number, by: number): void {
+    const { device } = this;
+    const slots = slotsOf(cache, sequence, from);
+    if (slots.length === 0) return;
+    device.scope(() => {
+      const lists = this.config.layers.map(({ attention }) => attention.frequencies);
+      const rotations = new Rotations(device, Int32Array.of(-by), lists);
+      const rows = new Int32Array(slots.length);
+      for (const [layer, { attention }] of this.config.layers.entries()) {
+        const table = rotations.table(attention.frequencies);
+        const pool = cache.pool(layer)[rotatedPlane(attention)];
+        if (!table || !pool) continue;
+        device.scope(() => {
+          const keys = device.readPages(pool, slots);
+          device.writePages(pool, device.rope(keys, table, rows), slots);
+        });
+      }
+    });
   }
 
   /** Logits `[tokens, vocab]` of the states `[tokens, hidden]` that `forward` gives. The tensor belongs to the caller. */

@@ -19,16 +19,24 @@ export interface CheckedRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** @throws GenerationError `InvalidOption`, `EmptyPrompt`, `PromptTooLong`, `InvalidPrompt` */
-export function checkEngineRequest(request: EngineRequest, config: ModelConfig): CheckedRequest {
+/**
+ * @param slides whether old tokens give way to new ones, so that the context has no end
+ * @throws GenerationError `InvalidOption`, `EmptyPrompt`, `PromptTooLong`, `InvalidPrompt`
+ */
+export function checkEngineRequest(
+  request: EngineRequest,
+  config: ModelConfig,
+  slides: boolean,
+): CheckedRequest {
   const { sampling = {}, n = 1, logprobs, constraint, signal } = request;
-  const prompt = checkPrompt(request.promptTokens, config).slice();
+  const maxPositions = slides ? Infinity : config.maxPositions;
+  const prompt = checkPrompt(request.promptTokens, { ...config, maxPositions }).slice();
   const maxTokens = checkCount("maxTokens", request.maxTokens);
   const { isArgmax } = new Sampler(sampling);
   if (logprobs !== undefined) checkCount("logprobs", logprobs, 0);
   return {
     prompt,
-    limit: Math.min(maxTokens, config.maxPositions - prompt.length),
+    limit: Math.min(maxTokens, maxPositions - prompt.length),
     n: checkCount("n", n),
     sampling,
     seed: sampling.seed ?? Math.floor(Math.random() * 2 ** 53),

@@ -204,6 +204,57 @@ describe("Engine", () => {
   });
 });
 
+describe("a window that slides", () => {
+  const window = { sinks: 4, tokens: 40 };
+
+  it("goes on beyond the model's context, in a cache that does not grow", async () => {
+    // 8 sinks, 40 tokens, a page and a step: at most 72 tokens of 256, 9 pages.
+    await withEngine(
+      { window, stepTokens: 16, cache: { capacity: 72, pageTokens: 8 } },
+      async (engine) => {
+        const run = engine.submit(request({ maxTokens: 400 }));
+        const [tokens] = await collect(run);
+        expect(tokens).toHaveLength(400);
+        expect(run.summaries[0]!.finishReason).toBe("length");
+        // Nothing is dropped before the 49th token of the text.
+        expect(tokens!.slice(0, 40)).toEqual(await generated({ maxTokens: 40 }));
+        const long = Int32Array.from({ length: 300 }, (_, i) => (i % 90) + 1);
+        const [more] = await collect(engine.submit(request({ promptTokens: long, maxTokens: 5 })));
+        expect(more).toHaveLength(5);
+        expect(engine.load.reservedTokens).toBe(0);
+      },
+    );
+  });
+
+  it("says of every request the same, alone or not", async () => {
+    const options = { window, stepTokens: 16 };
+    const submit = (engine: Engine) =>
+      prompts().map((promptTokens) => engine.submit(request({ promptTokens, maxTokens: 90 })));
+    const together = await withEngine(options, (engine) =>
+      Promise.all(submit(engine).map(collect)),
+    );
+    const alone: number[][][] = [];
+    for (const promptTokens of prompts()) {
+      alone.push(
+        await withEngine(options, (engine) =>
+          collect(engine.submit(request({ promptTokens, maxTokens: 90 }))),
+        ),
+      );
+    }
+    expect(together).toEqual(alone);
+    const forks = await withEngine(options, (engine) =>
+      collect(engine.submit(request({ n: 2, maxTokens: 90 }))),
+    );
+    expect(forks).toEqual([alone[0]![0], alone[0]![0]]);
+  });
+
+  it("must fit the model", () => {
+    expect(() => new Engine(model, { cache, window: { tokens: 240 } })).toThrow(
+      expect.objectContaining({ code: "InvalidOption" }),
+    );
+  });
+});
+
 /** Tokens that rise by at least one and at most `step`, `count` of them. */
 function rising(step: number, count: number, last = 0, made = 0): TokenConstraint {
   return {

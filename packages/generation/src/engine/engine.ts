@@ -14,6 +14,13 @@ import type { Choice } from "./choice";
 import type { Drafter } from "./drafter";
 import type { EngineLoad, EngineRequest, EngineRun } from "./request";
 import { Run } from "./run";
+import {
+  mostPages,
+  slide,
+  slidingWindow,
+  type SlidingWindow,
+  type WindowOptions,
+} from "./sliding-window";
 import { planStep, runStep, type Part, type StepLogits } from "./step";
 
 export interface EngineOptions {
@@ -25,6 +32,8 @@ export interface EngineOptions {
   readonly maxRunning?: number | undefined;
   /** Requests that wait at most (default 256). */
   readonly maxWaiting?: number | undefined;
+  /** Lets texts outgrow the model's context: old tokens give way (default: they end with it). */
+  readonly window?: WindowOptions | undefined;
   /** Speculative decoding: who guesses, and how many tokens per step (default 4). */
   readonly speculation?: { readonly drafter: Drafter; readonly tokens?: number } | undefined;
 }
@@ -48,6 +57,7 @@ export class Engine {
   private readonly maxWaiting: number;
   private readonly drafter: Drafter | undefined;
   private readonly draftTokens: number;
+  private readonly window: SlidingWindow | undefined;
   private waiting: Run[] = [];
   private running: Run[] = [];
   /** Whether somebody may have come or gone since the head of the queue was last looked at. */
@@ -57,14 +67,22 @@ export class Engine {
 
   constructor(
     private readonly model: Model,
-    { cache, stepTokens = 64, maxRunning = 64, maxWaiting = 256, speculation }: EngineOptions,
+    { cache, stepTokens = 64, maxRunning = 64, maxWaiting = 256, ...options }: EngineOptions,
   ) {
     this.stepTokens = checkCount("stepTokens", stepTokens);
     this.maxRunning = checkCount("maxRunning", maxRunning);
     this.maxWaiting = checkCount("maxWaiting", maxWaiting);
+    const { speculation, window } = options;
     this.drafter = speculation?.drafter;
     this.draftTokens = speculation ? checkCount("speculation.tokens", speculation.tokens ?? 4) : 0;
     this.cache = model.createCache(cache);
+    try {
+      const step = Math.max(this.stepTokens, this.draftTokens + 1);
+      this.window = window && slidingWindow(window, this.cache, model, step);
+    } catch (error) {
+      this.cache.destroy();
+      throw error;
+    }
   }
 
   /**
@@ -80,7 +98,7 @@ export class Engine {
         "The engine is closing and takes no more requests.",
       );
     }
-    const checked = checkEngineRequest(request, this.model.config);
+    const checked = checkEngineRequest(request, this.model.config, this.window !== undefined);
     this.checkFits(checked);
     checked.signal?.throwIfAborted();
     const run = new Run(checked, () => (this.mayAdmit = true));
@@ -183,6 +201,11 @@ export class Engine {
   private async step(): Promise<void> {
     try {
       const parts = await planStep(this.running, this.stepTokens, this.draftTokens);
+      if (this.window) {
+        for (const { sequence, tokens } of parts) {
+          slide(this.model, this.cache, sequence, this.window, tokens.length);
+        }
+      }
       const logits = await runStep(this.model, this.cache, parts, parts.every(chosenByDevice));
       let row = 0;
       for (const part of parts) {
@@ -203,6 +226,7 @@ export class Engine {
     if (run.isCancelled) return;
     try {
       if (!choice) {
+        run.advance(tokens.length);
         if (run.promptLeft!.tokens.length > 0) return;
         for (const forked of run.fork(this.drafter)) this.choose(run, forked, logits, first);
         return;
@@ -244,7 +268,7 @@ export class Engine {
       const choices = this.running.reduce((sum, { request }) => sum + request.n, 0);
       if (choices > 0 && choices + n > this.maxRunning) return;
       run.start(cache.open(prompt.subarray(0, -1)));
-      const pages = this.pagesInUse + this.pagesToCome + run.pagesToCome(cache);
+      const pages = this.pagesInUse + this.pagesToCome + run.pagesToCome(cache, this.window);
       if (this.running.length > 0 && pages * cache.pageTokens > cache.capacity) return run.wait();
       this.running.push(run);
       this.waiting.shift();
@@ -257,13 +281,14 @@ export class Engine {
 
   /** Pages that running requests may still take. */
   private get pagesToCome(): number {
-    return this.running.reduce((sum, run) => sum + run.pagesToCome(this.cache), 0);
+    return this.running.reduce((sum, run) => sum + run.pagesToCome(this.cache, this.window), 0);
   }
 
-  private checkFits({ prompt, limit, n }: CheckedRequest): void {
+  private checkFits(request: CheckedRequest): void {
+    const { prompt, n } = request;
     const { pageTokens, capacity } = this.cache;
-    const shared = Math.floor(prompt.length / pageTokens);
-    const most = Math.ceil((prompt.length + limit) / pageTokens);
+    const shared = this.window ? 0 : Math.floor(prompt.length / pageTokens);
+    const most = mostPages(request, pageTokens, this.window);
     const needed = (shared + n * (most - shared)) * pageTokens;
     if (needed <= capacity) return;
     throw new GenerationError(
@@ -276,7 +301,7 @@ export class Engine {
 }
 
 /** Whether the device's argmax is all that a part needs. Nothing is chosen behind a piece of a prompt that is not the last. */
-function chosenByDevice({ run, choice, sequence, tokens }: Part): boolean {
-  const isLast = sequence.length + tokens.length >= run.request.prompt.length;
+function chosenByDevice({ run, choice, tokens }: Part): boolean {
+  const isLast = run.promptLeft?.tokens.length === tokens.length;
   return run.request.isArgmax || !(choice || isLast);
 }

@@ -21,7 +21,7 @@ beforeAll(async () => {
     const start = 100 * (i >> 1);
     return text.slice(start, start + 1 + 15 * i);
   });
-});
+}, 120_000);
 
 async function texts(
   model: Model,
@@ -53,7 +53,7 @@ describe.each(["gqa", "mla"] as const)("the same text with %s", (kind) => {
   beforeAll(async () => {
     alone = [];
     for (const prompt of prompts) alone.push(...(await texts(models[kind], {}, [[prompt]])));
-  });
+  }, 120_000);
 
   const together = () => [prompts];
   const pairs = (size: number) => () =>

@@ -3,6 +3,7 @@ import type { CheckedRequest } from "./check-engine-request";
 import { Choice } from "./choice";
 import type { Drafter } from "./drafter";
 import type { ChoiceSummary, EngineRun, EngineToken } from "./request";
+import { mostPages, type SlidingWindow } from "./sliding-window";
 import { TokenQueue } from "./token-queue";
 
 /** Seconds of a clock that only moves forward. */
@@ -16,6 +17,8 @@ export class Run implements EngineRun {
   private cached = 0;
   /** The prompt's tokens in the cache, until choices take them over. */
   private sequence: CacheSequence | undefined;
+  /** Prompt tokens that are computed or were found. */
+  private done = 0;
   private made: Choice[] = [];
   /** Why it ends before its time. */
   private cancelled: { readonly reason: unknown } | undefined;
@@ -53,7 +56,12 @@ export class Run implements EngineRun {
   /** Prompt tokens that are not computed yet, while there are any. */
   get promptLeft(): { readonly sequence: CacheSequence; readonly tokens: Int32Array } | undefined {
     const { sequence } = this;
-    return sequence && { sequence, tokens: this.request.prompt.subarray(sequence.length) };
+    return sequence && { sequence, tokens: this.request.prompt.subarray(this.done) };
+  }
+
+  /** So many prompt tokens more are computed. */
+  advance(tokens: number): void {
+    this.done += tokens;
   }
 
   /** Whether nothing is left to be computed. */
@@ -65,6 +73,7 @@ export class Run implements EngineRun {
   start(sequence: CacheSequence): void {
     this.sequence = sequence;
     this.cached = sequence.length;
+    this.done = sequence.length;
     this.started = now();
   }
 
@@ -123,15 +132,18 @@ export class Run implements EngineRun {
     this.end();
   }
 
-  /** Pages that it may still take, beside those it holds. */
-  pagesToCome(cache: PagedCache): number {
-    const { prompt, limit, n } = this.request;
-    const most = Math.ceil((prompt.length + limit) / cache.pageTokens);
-    const toCome = ({ pages, sharesLastPage }: CacheSequence) =>
-      most - pages.length + (sharesLastPage ? 1 : 0);
+  /** Pages that it may still take, beside those it holds. @param window that old tokens leave, if it slides */
+  pagesToCome({ pageTokens }: PagedCache, window: SlidingWindow | undefined): number {
+    const { prompt, n } = this.request;
+    const most = mostPages(this.request, pageTokens, window);
+    const toCome = (sequence: CacheSequence) => {
+      // What slides is written to, so that nothing stays shared.
+      if (window) return most - sequence.ownPages;
+      return most - sequence.pages.length + (sequence.sharesLastPage ? 1 : 0);
+    };
     if (this.sequence) {
-      const whole = Math.floor(prompt.length / cache.pageTokens);
-      return toCome(this.sequence) + (n - 1) * (most - whole);
+      const shared = window ? 0 : Math.floor(prompt.length / pageTokens);
+      return toCome(this.sequence) + (n - 1) * (most - shared);
     }
     return this.choices.reduce((sum, { sequence }) => sum + toCome(sequence), 0);
   }

@@ -14,3 +14,8 @@ export function cachePlanes(attention: AttentionConfig): readonly CachePlane[] {
   const latents = { name: "latents", width: kvLoraRank };
   return ropeDim > 0 ? [latents, { name: "rope-keys", width: ropeDim }] : [latents];
 }
+
+/** Which of the planes holds rotated keys; there may be none of that number. */
+export function rotatedPlane({ kind }: AttentionConfig): number {
+  return kind === "gqa" ? 0 : 1;
+}
