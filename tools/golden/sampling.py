@@ -4,7 +4,8 @@
     .venv/bin/python tools/golden/sampling.py --out packages/generation/golden
 
 Writes sampling.json: logits of 40 tokens (with two equal ones), the tokens seen before, and per case the options and
-the probabilities after repetition penalty, temperature, top-k, top-p and min-p in this order.
+the probabilities after bias, repetition penalty, temperature, top-k, top-p and min-p in this order; and the
+log-probabilities of the logits themselves.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -30,12 +32,16 @@ CASES = [
     {"temperature": 1.0, "topP": 0.8},
     {"temperature": 1.0, "minP": 0.1},
     {"temperature": 1.5, "topK": 12, "topP": 0.9},
+    {"temperature": 1.0, "logitBias": {"13": -2.5, "0": 4.0}},
+    {"temperature": 0.9, "logitBias": {"26": -100.0, "3": 7.5}, "repetitionPenalty": 1.2, "topP": 0.9},
     {"temperature": 0.8, "topK": 20, "topP": 0.95, "minP": 0.05, "repetitionPenalty": 1.1},
 ]
 
 
 def processors(case):
     made = LogitsProcessorList()
+    if "logitBias" in case:
+        made.append(SequenceBiasLogitsProcessor({(int(token),): bias for token, bias in case["logitBias"].items()}))
     if "repetitionPenalty" in case:
         made.append(RepetitionPenaltyLogitsProcessor(case["repetitionPenalty"]))
     if case["temperature"] != 1.0:
@@ -63,6 +69,7 @@ def main():
 
     golden = {
         "logits": [float(f"{x:.9g}") for x in logits[0].tolist()],
+        "logProbabilities": [float(f"{x:.9g}") for x in logits.double().log_softmax(-1)[0].tolist()],
         "seen": SEEN,
         "cases": [{"options": case, "probabilities": probabilities(case)} for case in CASES],
     }

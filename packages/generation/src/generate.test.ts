@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { referenceDevice } from "@transmla/kernels";
 import type { Model } from "@transmla/models";
 import { generate, type GenerateOptions } from "./generate";
-import { largest } from "./sampling";
+import { largest } from "./sampling-filters";
 import { goldenModel, goldenPrompt } from "./testing/golden-model";
 import { trackedDevice } from "./testing/tracked-device";
 

@@ -3,7 +3,8 @@ import type { CacheSequence, PagedCache } from "@transmla/latent-cache";
 import type { Model } from "@transmla/models";
 import { checkCount, checkPrompt } from "./check-request";
 import { EventLoop } from "./event-loop";
-import { checkSampling, Sampler, type SamplingOptions } from "./sampling";
+import { Sampler } from "./sampling";
+import { checkSampling, type SamplingOptions } from "./sampling-options";
 
 export interface GenerateOptions {
   /** `[tokens]`. Empty: the model's token for the beginning. */

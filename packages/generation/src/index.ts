@@ -15,19 +15,21 @@ export type {
 export { GenerationError, generationErrors, type GenerationErrorCode } from "./errors";
 export { generate, Generation, type GenerateOptions, type GenerationSummary } from "./generate";
 export { Random } from "./random";
+export { logProbabilities, type TokenLogProbabilities } from "./log-probabilities";
+export { filterLogits, Sampler, type TokenHistory } from "./sampling";
 export {
+  addBias,
   applyTemperature,
-  filterLogits,
   keepMinP,
   keepTopK,
   keepTopP,
   largest,
+  penaliseCounts,
   penaliseRepetition,
   pick,
-  Sampler,
   softmax,
-  type SamplingOptions,
-} from "./sampling";
+} from "./sampling-filters";
+export { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
 export { StopMatcher } from "./stop-matcher";
 export {
   generateText,

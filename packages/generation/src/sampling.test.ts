@@ -1,18 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { filterLogits, Sampler } from "./sampling";
 import {
+  addBias,
   applyTemperature,
-  filterLogits,
   keepMinP,
   keepTopK,
   keepTopP,
   largest,
+  penaliseCounts,
   penaliseRepetition,
   pick,
-  Sampler,
   softmax,
-  type SamplingOptions,
-} from "./sampling";
+} from "./sampling-filters";
+import type { SamplingOptions } from "./sampling-options";
 import { readJson } from "./testing/golden";
 
 /** What tools/golden/sampling.py writes. */
@@ -37,7 +38,7 @@ describe("filters", () => {
     "agree with transformers for %s",
     (_, { options, probabilities }) => {
       const logits = Float32Array.from(golden.logits);
-      const left = softmax(filterLogits(logits, options, golden.seen));
+      const left = softmax(filterLogits(logits, options, { seen: golden.seen }));
       for (const [index, expected] of probabilities.entries()) {
         expect(left[index]).toBeCloseTo(expected, 6);
       }
@@ -49,6 +50,21 @@ describe("filters", () => {
     expect([...penalised]).toEqual([1, -4, 4]);
   });
 
+  it("penalise what was generated, once and as often as it was", () => {
+    const counts = new Map([
+      [0, 1],
+      [2, 3],
+    ]);
+    expect([...penaliseCounts(Float32Array.of(1, 2, 3), counts, 0.5, 0.25)]).toEqual([
+      0.25, 2, 1.75,
+    ]);
+  });
+
+  it("add a bias, and ban with minus infinity", () => {
+    const biased = addBias(Float32Array.of(1, 2, 3), { 0: 2.5, 2: off, 9: 1 });
+    expect([...biased]).toEqual([3.5, 2, off]);
+  });
+
   it("divide by the temperature below the largest logit", () => {
     expect([...applyTemperature(Float32Array.of(1, 3, 2), 0.5)]).toEqual([-4, 0, -2]);
     expect(softmax(applyTemperature(Float32Array.of(1, 3, 2), 1e-40))[1]).toBe(1);
@@ -57,6 +73,18 @@ describe("filters", () => {
   it("keep the k largest, the lower index among equals", () => {
     expect([...keepTopK(Float32Array.of(1, 3, 1, 2, 1), 3)]).toEqual([1, 3, off, 2, off]);
     expect([...keepTopK(Float32Array.of(1, 3), 5)]).toEqual([1, 3]);
+  });
+
+  it("keep the same as sorting everything would", () => {
+    const values = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(values, fc.integer({ min: 1, max: 60 }), (list, k) => {
+        const ranked = [...list.keys()].sort((a, b) => list[b]! - list[a]! || a - b);
+        const best = new Set(ranked.slice(0, k));
+        const left = keepTopK(Float32Array.from(list), k);
+        expect(kept(left)).toEqual(list.map((_, index) => best.has(index)));
+      }),
+    );
   });
 
   it("keep the fewest that reach p", () => {
@@ -80,7 +108,7 @@ describe("filters", () => {
     fc.assert(
       fc.property(logits, fraction, fraction, count, (values, topP, minP, topK) => {
         const before = Float32Array.from(values);
-        const left = filterLogits(before, { temperature: 1, topP, minP, topK }, []);
+        const left = filterLogits(before, { temperature: 1, topP, minP, topK });
         expect(before).toEqual(Float32Array.from(values));
         expect(largest(left)).toBe(largest(before));
         expect(left.filter((logit) => logit !== off).length).toBeLessThanOrEqual(topK);
@@ -121,7 +149,7 @@ describe("Sampler", () => {
     options: SamplingOptions,
     draws: number,
   ): { statistic: number; cells: number } {
-    const exact = softmax(filterLogits(logits, options, []));
+    const exact = softmax(filterLogits(logits, options));
     const counts = new Uint32Array(logits.length);
     const sampler = new Sampler(options);
     for (let draw = 0; draw < draws; draw++) counts[sampler.choose(logits)]!++;
@@ -169,6 +197,22 @@ describe("Sampler", () => {
     expect(choices).toEqual([1, 2, 0]);
   });
 
+  it("penalises its own choices, not the prompt, by presence and frequency", () => {
+    const once = new Sampler({ presencePenalty: 1.5 }, [0, 0]);
+    const logits = Float32Array.of(10, 9, 8);
+    expect(Array.from({ length: 4 }, () => once.choose(logits))).toEqual([0, 1, 0, 0]);
+    const often = new Sampler({ frequencyPenalty: 1.5 }, [0, 0]);
+    expect(Array.from({ length: 5 }, () => often.choose(logits))).toEqual([0, 1, 0, 2, 1]);
+    expect(often.isArgmax).toBe(false);
+  });
+
+  it("follows a bias, also when greedy", () => {
+    const sampler = new Sampler({ logitBias: { 1: -Infinity, 2: 1 } });
+    expect(sampler.choose(Float32Array.of(1, 5, 1))).toBe(2);
+    expect(sampler.isArgmax).toBe(false);
+    expect(new Sampler({ logitBias: {} }).isArgmax).toBe(true);
+  });
+
   it.each<SamplingOptions>([
     { temperature: -1 },
     { temperature: NaN },
@@ -179,6 +223,10 @@ describe("Sampler", () => {
     { topP: NaN },
     { minP: -0.1 },
     { repetitionPenalty: 0 },
+    { presencePenalty: Infinity },
+    { frequencyPenalty: NaN },
+    { logitBias: { 1: NaN } },
+    { logitBias: { a: 1 } as Record<number, number> },
     { seed: -1 },
     { seed: 2 ** 53 },
     { temperature: "1" as unknown as number },

@@ -5,7 +5,7 @@ import {
   type Generation,
   type GenerationSummary,
 } from "./generate";
-import type { SamplingOptions } from "./sampling";
+import type { SamplingOptions } from "./sampling-options";
 import { checkStops, StopMatcher } from "./stop-matcher";
 import { StreamDecoder } from "./tokenizer/stream-decoder";
 import type { Tokenizer } from "./tokenizer/tokenizer";
