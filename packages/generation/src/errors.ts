@@ -12,6 +12,14 @@ export const generationErrors = {
   CacheTooSmall: "A request may need more cache than the engine has.",
   Overloaded: "The engine's queue is full.",
   EngineClosed: "The engine takes no more requests.",
+  UnsupportedSchema: "The JSON schema uses a keyword that is not supported.",
+  InvalidSchema: "The JSON schema contradicts itself or is not a schema.",
+  ConstraintDeadEnd:
+    "The vocabulary has no token that could continue the text as the constraint demands.",
+  MissingTemplate: "The model has no chat template.",
+  InvalidTemplate: "The chat template cannot be read.",
+  TemplateFailed: "The chat template refused the messages or failed on them.",
+  TemplateTooCostly: "The chat template exceeded its budget of steps, text or time.",
   InvalidLogits: "The logits are NaN or infinite, so that no token can be chosen.",
 } as const;
 

@@ -30,6 +30,8 @@ export {
   softmax,
 } from "./sampling-filters";
 export { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
+export { JsonConstraint, JsonConstraints } from "./structured/json-constraint";
+export { schemaGrammar } from "./structured/json-schema";
 export { StopMatcher } from "./stop-matcher";
 export {
   generateText,

@@ -61,8 +61,8 @@ export function keepTopP(logits: Float32Array, p: number): Float32Array {
   const rare = (1 - p) / (2 * logits.length);
   const descending = softmax(logits)
     .filter((probability) => probability >= rare)
-    .sort()
-    .reverse();
+    .toSorted()
+    .toReversed();
   let count = 0;
   for (let mass = 0; count === 0 || (mass < p && count < descending.length); count++) {
     mass += descending[count]!;

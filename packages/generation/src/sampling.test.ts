@@ -79,7 +79,7 @@ describe("filters", () => {
     const values = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 1, maxLength: 60 });
     fc.assert(
       fc.property(values, fc.integer({ min: 1, max: 60 }), (list, k) => {
-        const ranked = [...list.keys()].sort((a, b) => list[b]! - list[a]! || a - b);
+        const ranked = [...list.keys()].toSorted((a, b) => list[b]! - list[a]! || a - b);
         const best = new Set(ranked.slice(0, k));
         const left = keepTopK(Float32Array.from(list), k);
         expect(kept(left)).toEqual(list.map((_, index) => best.has(index)));
@@ -199,10 +199,10 @@ describe("Sampler", () => {
 
   it("penalises its own choices, not the prompt, by presence and frequency", () => {
     const once = new Sampler({ presencePenalty: 1.5 }, [0, 0]);
-    const logits = Float32Array.of(10, 9, 8);
-    expect(Array.from({ length: 4 }, () => once.choose(logits))).toEqual([0, 1, 0, 0]);
+    const steps = Float32Array.of(10, 9, 8);
+    expect(Array.from({ length: 4 }, () => once.choose(steps))).toEqual([0, 1, 0, 0]);
     const often = new Sampler({ frequencyPenalty: 1.5 }, [0, 0]);
-    expect(Array.from({ length: 5 }, () => often.choose(logits))).toEqual([0, 1, 0, 2, 1]);
+    expect(Array.from({ length: 5 }, () => often.choose(steps))).toEqual([0, 1, 0, 2, 1]);
     expect(often.isArgmax).toBe(false);
   });
 

@@ -1,4 +1,5 @@
-import { isObject, type JsonObject } from "./json";
+import { byteOfCharacter, decodes, fallbackByte } from "./byte-tokens";
+import type { JsonObject } from "./json";
 
 /** Knows which tokens are bytes rather than text, and whether a run of them stops in the middle of a character. */
 export class PartialCharacters {
@@ -6,8 +7,8 @@ export class PartialCharacters {
 
   /** `decoder` is the part of that name of a `tokenizer.json`. */
   constructor(decoder: JsonObject | null) {
-    if (contains(decoder, "ByteLevel")) this.tailOf = byteLevelTail;
-    else if (contains(decoder, "ByteFallback")) this.tailOf = byteFallbackTail;
+    if (decodes(decoder, "ByteLevel")) this.tailOf = byteLevelTail;
+    else if (decodes(decoder, "ByteFallback")) this.tailOf = byteFallbackTail;
     else this.tailOf = () => wholeText();
   }
 
@@ -47,28 +48,6 @@ function byteLevelTail(token: string): number[] {
 }
 
 function byteFallbackTail(token: string): number[] {
-  const byte = /^<0x([0-9A-F]{2})>$/.exec(token)?.[1];
-  return byte === undefined ? wholeText() : [Number.parseInt(byte, 16)];
-}
-
-const isPrintable = (byte: number) =>
-  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
-
-/** GPT-2 writes a byte as the Latin-1 character of that number, or, where that is not printable, as the next one from U+0100. */
-const byteOfCharacter: ReadonlyMap<string, number> = (() => {
-  let next = 0x100;
-  return new Map(
-    Array.from({ length: 256 }, (_, byte) => [
-      String.fromCharCode(isPrintable(byte) ? byte : next++),
-      byte,
-    ]),
-  );
-})();
-
-function contains(decoder: unknown, type: string): boolean {
-  if (!isObject(decoder)) return false;
-  const parts = decoder["decoders"];
-  return (
-    decoder["type"] === type || (Array.isArray(parts) && parts.some((part) => contains(part, type)))
-  );
+  const byte = fallbackByte(token);
+  return byte === undefined ? wholeText() : [byte];
 }

@@ -2,6 +2,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { GenerationError } from "../errors";
 import { tokenizerJsonFromGguf, type GgufMetadata } from "./gguf";
 import { jsonObject, type JsonObject } from "./json";
+import { tokenBytes } from "./byte-tokens";
 import { keepByteOrderMarks, withRustParity } from "./rust-parity";
 import { PartialCharacters } from "./partial-characters";
 import { checkTokenizerJson, type AddedToken, type TokenizerJson } from "./tokenizer-json";
@@ -32,6 +33,7 @@ export class Tokenizer {
   private readonly plain: LibraryTokenizer;
   private readonly addedTokens: ReadonlyMap<number, AddedToken>;
   private readonly characters: PartialCharacters;
+  private readonly decoder: JsonObject | null;
 
   private constructor(json: TokenizerJson, config: JsonObject) {
     this.config = config;
@@ -39,6 +41,7 @@ export class Tokenizer {
     this.plain = withoutSpecialTokens(this.library, json, config);
     this.addedTokens = new Map(json.added_tokens.map((token) => [token.id, token]));
     this.characters = new PartialCharacters(json.decoder);
+    this.decoder = json.decoder;
     this.vocabSize = this.library.model?.vocab.length ?? 0;
   }
 
@@ -107,6 +110,21 @@ export class Tokenizer {
   /** Whether the token steers the model rather than standing for text. */
   isSpecial(id: number): boolean {
     return this.addedTokens.get(id)?.special ?? false;
+  }
+
+  /**
+   * By token id the bytes that the token adds to a text, undefined for special tokens and ids without a token.
+   * @throws GenerationError UnsupportedTokenizer where a token's text depends on its neighbours
+   */
+  tokenBytes(): (Uint8Array | undefined)[] {
+    const bytesOf = tokenBytes(this.decoder);
+    const utf8 = new TextEncoder();
+    return Array.from({ length: this.vocabSize }, (_, id) => {
+      const added = this.addedTokens.get(id);
+      if (added) return added.special ? undefined : utf8.encode(added.content);
+      const token = this.idToToken(id);
+      return token === undefined ? undefined : bytesOf(token);
+    });
   }
 
   /** Whether the text of these tokens ends within a character whose other bytes are still to come. */
