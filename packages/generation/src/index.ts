@@ -32,6 +32,8 @@ export {
 export { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
 export { JsonConstraint, JsonConstraints } from "./structured/json-constraint";
 export { schemaGrammar } from "./structured/json-schema";
+export type { TemplateBudget } from "./template/budget";
+export { ChatTemplate, type ChatMessage, type RenderOptions } from "./template/chat-template";
 export { StopMatcher } from "./stop-matcher";
 export {
   generateText,

@@ -13,6 +13,9 @@ import {
 } from "./sampling-filters";
 import { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
 
+export { largest } from "./sampling-filters";
+export { checkSampling, type SamplingOptions } from "./sampling-options";
+
 /** What the penalties look back on. */
 export interface TokenHistory {
   /** Tokens of the prompt and of the text so far. */
