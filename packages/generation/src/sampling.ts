@@ -13,7 +13,7 @@ import {
 } from "./sampling-filters";
 import { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
 
-export { largest } from "./sampling-filters";
+export { largest, softmax } from "./sampling-filters";
 export { checkSampling, type SamplingOptions } from "./sampling-options";
 
 /** What the penalties look back on. */

@@ -107,6 +107,13 @@ export class Tokenizer {
     return this.library.id_to_token(id);
   }
 
+  /** How the special tokens are spelled. */
+  get specialTokens(): readonly string[] {
+    return [...this.addedTokens.values()].flatMap(({ special, content }) =>
+      special ? [content] : [],
+    );
+  }
+
   /** Whether the token steers the model rather than standing for text. */
   isSpecial(id: number): boolean {
     return this.addedTokens.get(id)?.special ?? false;
