@@ -32,6 +32,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 1024
 END_OF_TEXT = "<|endoftext|>"
+# A conversation looks like the scenes that the model has read.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message.role | upper }}:\n{{ message.content }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:\n{% endif %}"
+)
 CONTEXT = 1024
 WINDOW = 512
 
@@ -196,6 +201,7 @@ def write_tokenizer(folder, tokenizer):
             "add_eos_token": False,
             "clean_up_tokenization_spaces": False,
             "model_max_length": CONTEXT,
+            "chat_template": CHAT_TEMPLATE,
         },
     )
 
