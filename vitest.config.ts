@@ -10,6 +10,7 @@ export const sourceAliases = [
     find: /^@transmla\/kernels\/conformance$/,
     replacement: at("./packages/kernels/src/conformance/index.ts"),
   },
+  { find: /^@transmla\/server\/node$/, replacement: at("./packages/server/src/node/index.ts") },
   { find: /^@transmla\/([a-z-]+)$/, replacement: at("./packages/$1/src/index.ts") },
 ];
 
