@@ -1,3 +1,7 @@
 import { packageBuild } from "../../tsup.base";
 
-export default packageBuild({ entry: ["src/main.ts"], format: ["esm"], dts: false });
+export default packageBuild({
+  entry: ["src/main.ts", "src/serve-worker.ts"],
+  format: ["esm"],
+  dts: false,
+});

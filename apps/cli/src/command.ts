@@ -1,5 +1,6 @@
 import type { Device } from "@transmla/kernels";
 import type { LoadOptions } from "@transmla/models";
+import type { DeviceName } from "./devices";
 import type { Terminal } from "./terminal/terminal";
 
 /** A flag of a command: how it is written, and how its text becomes a value. */
@@ -40,6 +41,7 @@ export interface CommandContext {
   /** Threads of the CPU device, where the user said how many. */
   readonly threads: number | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly deviceName: DeviceName;
   /** The device that the user chose; made once and destroyed when the command ends. */
   device(): Promise<Device>;
 }

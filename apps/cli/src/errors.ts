@@ -16,6 +16,8 @@ export const cliErrors = {
   HubNoModel: "The repository has no model that can be read.",
   HubHashMismatch: "A downloaded file is not the one that was announced.",
   DiskFull: "The disk has not enough room for a download or an output.",
+  AddressUnusable: "The address to serve on is taken, not allowed, or not of this machine.",
+  ServiceDown: "What runs the model has stopped by itself.",
   Interrupted: "The command was stopped from outside.",
   Unexpected: "Something failed in a way nobody thought of.",
 } as const;

@@ -41,7 +41,12 @@ export async function withModel<Value>(
   body: (model: LocatedModel) => Promise<Value>,
 ): Promise<Value> {
   const path = name === SAMPLE ? modelFolderPath() : await localPath(context, name, "model");
-  return withFiles(name, path, await openModel(await modelSource(path)), body);
+  return withFiles(name, path, await openFiles(path), body);
+}
+
+/** Opens a folder or a GGUF file. Throws CliError `ModelNotFound`; ModelsError and TensorIoError. */
+export async function openFiles(path: string): Promise<ModelFiles> {
+  return openModel(await modelSource(path));
 }
 
 /**
@@ -56,7 +61,7 @@ export async function withModelHeaders<Value>(
   const path = name === SAMPLE ? modelFolderPath() : await localPath(context, name, "config");
   const config = await configWithoutWeights(path);
   if (config === undefined) {
-    return withFiles(name, path, await openModel(await modelSource(path)), body);
+    return withFiles(name, path, await openFiles(path), body);
   }
   const source = folder(dirname(config));
   const file = basename(config);

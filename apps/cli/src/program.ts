@@ -45,6 +45,7 @@ async function execute(
     signal: io.signal,
     storage,
     threads,
+    deviceName: name,
     env: io.env,
     device: () => (device ??= openDevice(name, { threads })),
   };

@@ -1,6 +1,6 @@
 export { CacheSequence } from "./cache-sequence";
 export { LatentCacheError, latentCacheErrors, type LatentCacheErrorCode } from "./errors";
 export { PagedCache, type PagedCacheOptions } from "./paged-cache";
-export type { CachePlane, PlaneStorage } from "./planes";
+export { bytesPerToken, type CachePlane, type PlaneStorage } from "./planes";
 export { readSnapshot, saveSequence, type Snapshot } from "./snapshot";
 export type { SequenceStore, StoredSequence } from "./store";

@@ -8,6 +8,7 @@ import { exportCommand } from "./export";
 import { generateCommand } from "./generate";
 import { inspectCommand } from "./inspect";
 import { planCommand } from "./plan";
+import { serveCommand } from "./serve";
 
 /** The commands, in the order of the help. A new one is one entry. */
 export const commands: readonly Command[] = [
@@ -18,6 +19,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   generateCommand,
+  serveCommand,
   exportCommand,
   benchCommand,
 ];
