@@ -47,6 +47,7 @@ export { tokenizerGgufEntries, type TokenizerSource } from "./tokenizer/gguf-ent
 export { loadTokenizer, type TokenizerOrigin } from "./tokenizer/load-tokenizer";
 export { StreamDecoder, type StreamDecoderOptions } from "./tokenizer/stream-decoder";
 export { Tokenizer, type DecodeOptions, type EncodeOptions } from "./tokenizer/tokenizer";
+export type { ConversationState, GrowingConversation } from "./text/conversation";
 export { TextEngine, TextRun, type TextLimits, type TokenEngine } from "./text/text-engine";
 export type {
   ChosenToken,

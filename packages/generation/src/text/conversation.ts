@@ -6,26 +6,84 @@ import type { Conversation } from "./text-request";
 const mark = "\uFDD0";
 
 /**
- * The tokens of a rendered conversation. Special tokens come from the template alone: where a message spells one (`<|im_end|>`), it
- * stays plain text, so that nobody can end a turn from within it.
- *
- * @throws GenerationError `TemplateFailed`, `TemplateTooCostly`, `UnknownToken`
+ * Writes conversations as tokens. Special tokens come from the template alone: where a message spells one (`<|im_end|>`), it stays
+ * plain text, so that nobody can end a turn from within it.
  */
-export function encodeConversation(
-  tokenizer: Tokenizer,
-  template: ChatTemplate,
-  { messages, tools }: Conversation,
-): Int32Array {
-  const spellings = [...tokenizer.specialTokens, mark];
-  const hide = hiding(spellings);
-  const text = template.render(hide(messages), { tools: tools && hide(tools) });
-  const parts = text.split(new RegExp(`${mark}(\\d+)${mark}`));
-  const tokens = parts.flatMap((part, index) => {
-    const isHidden = index % 2 === 1;
-    const options = { addSpecialTokens: false, parseSpecialTokens: !isHidden };
-    return [...tokenizer.encode(isHidden ? (spellings[Number(part)] ?? "") : part, options)];
-  });
-  return Int32Array.from(tokens);
+export class ConversationEncoder {
+  private readonly spellings: readonly string[];
+  /** Replaces spellings of special tokens by their numbers between marks, in every string of a value. */
+  readonly hide: <Value>(value: Value) => Value;
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly template: ChatTemplate,
+  ) {
+    this.spellings = [...tokenizer.specialTokens, mark];
+    this.hide = hiding(this.spellings);
+  }
+
+  /**
+   * The conversation as text, with hidden spellings.
+   * @throws GenerationError `TemplateFailed`, `TemplateTooCostly`
+   */
+  render({ messages, tools }: Conversation): string {
+    return this.template.render(this.hide(messages), { tools: tools && this.hide(tools) });
+  }
+
+  /** The tokens of rendered text. Throws GenerationError `UnknownToken`. */
+  encode(rendered: string): Int32Array {
+    const parts = rendered.split(new RegExp(`${mark}(\\d+)${mark}`));
+    const tokens = parts.flatMap((part, index) => {
+      const isHidden = index % 2 === 1;
+      const options = { addSpecialTokens: false, parseSpecialTokens: !isHidden };
+      const text = isHidden ? (this.spellings[Number(part)] ?? "") : part;
+      return [...this.tokenizer.encode(text, options)];
+    });
+    return Int32Array.from(tokens);
+  }
+}
+
+/** What a conversation has come to. Plain data. */
+export interface ConversationState {
+  /** What was read and written, token by token. */
+  readonly tokens: readonly number[];
+  /** The same as rendered text, with hidden spellings. */
+  readonly rendered: string;
+}
+
+/**
+ * A conversation that grows: every prompt continues the tokens of the one before and of the answer to it, as long as the template
+ * leaves the past as it was. So a cache has to take in only what is new; what the model wrote is not split into other tokens.
+ */
+export class GrowingConversation {
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly encoder: ConversationEncoder,
+    private past: ConversationState = { tokens: [], rendered: "" },
+  ) {}
+
+  get state(): ConversationState {
+    return this.past;
+  }
+
+  /** The prompt for an answer to these messages. Throws what rendering and encoding throw. */
+  prompt(conversation: Conversation): Int32Array {
+    const rendered = this.encoder.render(conversation);
+    const { tokens, rendered: before } = this.past;
+    const continues = rendered.startsWith(before);
+    const more = this.encoder.encode(continues ? rendered.slice(before.length) : rendered);
+    const all = continues ? [...tokens, ...more] : [...more];
+    this.past = { tokens: all, rendered };
+    return Int32Array.from(all);
+  }
+
+  /** Takes the answer to the last prompt: its tokens and its text, which may end before the tokens do. */
+  answered(answer: readonly number[], text: string): void {
+    const { tokens, rendered } = this.past;
+    const isWhole = this.tokenizer.decode(answer, { skipSpecialTokens: true }) === text;
+    const added = isWhole ? answer : this.encoder.encode(this.encoder.hide(text));
+    this.past = { tokens: [...tokens, ...added], rendered: rendered + this.encoder.hide(text) };
+  }
 }
 
 /** Replaces the spellings in every string of a value, wherever it is. */

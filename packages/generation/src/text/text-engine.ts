@@ -11,7 +11,7 @@ import { JsonConstraints } from "../structured/json-constraint";
 import type { ChatTemplate } from "../template/chat-template";
 import type { Tokenizer } from "../tokenizer/tokenizer";
 import { ChoiceText } from "./choice-text";
-import { encodeConversation } from "./conversation";
+import { ConversationEncoder, GrowingConversation, type ConversationState } from "./conversation";
 import type { ChosenToken, Prompt, TextEvent, TextRequest, TextToken } from "./text-request";
 
 /** What runs tokens: `Engine`, or anything else that keeps its promises. */
@@ -36,6 +36,7 @@ export interface TextLimits {
 export class TextEngine {
   private readonly stopTokenIds: readonly number[];
   private readonly constraints: JsonConstraints;
+  private readonly conversations: ConversationEncoder | undefined;
   private bytesByToken: (Uint8Array | undefined)[] | undefined;
 
   /** `template` is needed for conversations. */
@@ -43,8 +44,9 @@ export class TextEngine {
     private readonly engine: TokenEngine,
     readonly tokenizer: Tokenizer,
     private readonly limits: TextLimits,
-    private readonly template?: ChatTemplate | undefined,
+    template?: ChatTemplate | undefined,
   ) {
+    this.conversations = template && new ConversationEncoder(tokenizer, template);
     this.stopTokenIds = stopTokens(tokenizer, limits);
     this.constraints = new JsonConstraints(() => this.tokenBytes(), this.stopTokenIds);
   }
@@ -90,13 +92,21 @@ export class TextEngine {
   encode(prompt: Prompt): Int32Array {
     if (typeof prompt === "string") return this.tokenizer.encode(prompt);
     if (!("messages" in prompt)) return Int32Array.from(prompt);
-    if (this.template === undefined) {
-      throw new GenerationError(
-        "MissingTemplate",
-        "The model has no chat template, so that it knows no conversations. Give it a plain prompt.",
-      );
-    }
-    return encodeConversation(this.tokenizer, this.template, prompt);
+    const encoder = this.conversationEncoder();
+    return encoder.encode(encoder.render(prompt));
+  }
+
+  /** A conversation turn by turn, from its beginning or from where it was left. Throws GenerationError `MissingTemplate`. */
+  conversation(state?: ConversationState): GrowingConversation {
+    return new GrowingConversation(this.tokenizer, this.conversationEncoder(), state);
+  }
+
+  private conversationEncoder(): ConversationEncoder {
+    if (this.conversations) return this.conversations;
+    throw new GenerationError(
+      "MissingTemplate",
+      "The model has no chat template, so that it knows no conversations. Give it a plain prompt.",
+    );
   }
 
   private constraint(format: TextRequest["format"]): TokenConstraint | undefined {
