@@ -1,6 +1,7 @@
 import type { Device } from "@transmla/kernels";
 import type { LoadOptions } from "@transmla/models";
 import type { DeviceName } from "./devices";
+import type { Io } from "./io";
 import type { Terminal } from "./terminal/terminal";
 
 /** A flag of a command: how it is written, and how its text becomes a value. */
@@ -36,6 +37,8 @@ export type ModelStorage = Pick<LoadOptions, "weights" | "cacheStorage">;
 /** What a command works with. */
 export interface CommandContext {
   readonly terminal: Terminal;
+  /** For what a terminal has no words for: the input, and raw output. */
+  readonly io: Io;
   readonly signal: AbortSignal;
   readonly storage: ModelStorage;
   /** Threads of the CPU device, where the user said how many. */

@@ -16,6 +16,7 @@ export const cliErrors = {
   HubNoModel: "The repository has no model that can be read.",
   HubHashMismatch: "A downloaded file is not the one that was announced.",
   DiskFull: "The disk has not enough room for a download or an output.",
+  ChatUnreadable: "The file of a kept conversation is not one of this program's.",
   AddressUnusable: "The address to serve on is taken, not allowed, or not of this machine.",
   ServiceDown: "What runs the model has stopped by itself.",
   Interrupted: "The command was stopped from outside.",

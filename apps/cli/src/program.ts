@@ -42,6 +42,7 @@ async function execute(
   let device: Promise<Device> | undefined;
   const context: CommandContext = {
     terminal,
+    io,
     signal: io.signal,
     storage,
     threads,

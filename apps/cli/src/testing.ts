@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import type { Command } from "./command";
@@ -11,6 +12,8 @@ export interface Invocation {
   readonly columns?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly table?: readonly Command[];
+  /** Lines on standard input. */
+  readonly input?: readonly string[];
   /** Presses Ctrl-C as soon as standard error shows this. */
   readonly interruptAt?: string;
 }
@@ -24,12 +27,13 @@ export interface Outcome {
 /** Runs a command line in this process, as a shell would see it. */
 export async function transmla(
   argv: readonly string[],
-  { isTTY = false, columns = 80, env = {}, table, interruptAt }: Invocation = {},
+  { isTTY = false, columns = 80, env = {}, table, input = [], interruptAt }: Invocation = {},
 ): Promise<Outcome> {
   const controller = new AbortController();
   let stdout = "";
   let stderr = "";
   const io = {
+    stdin: Readable.from(input.map((line) => `${line}\n`)),
     stdout: { write: (text: string) => (stdout += text), isTTY, columns },
     stderr: {
       write(text: string) {

@@ -1,5 +1,6 @@
 import type { Command } from "../command";
 import { benchCommand } from "./bench";
+import { chatCommand } from "./chat";
 import { compareCommand } from "./compare";
 import { convertCommand } from "./convert";
 import { demoCommand } from "./demo";
@@ -19,6 +20,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   generateCommand,
+  chatCommand,
   serveCommand,
   exportCommand,
   benchCommand,
