@@ -1,6 +1,6 @@
 import { bytesPerToken } from "@transmla/latent-cache";
 import type { TextModel } from "../text-model";
-import { bytes, count, percent } from "../terminal/format";
+import { bytes, count } from "../terminal/format";
 import type { ChatSession } from "./chat-session";
 
 /** What a command of the conversation works with. */
@@ -72,14 +72,18 @@ function statistics(session: ChatSession, loaded: TextModel): string[] {
   const tokens = session.kept.state.tokens.length;
   const { cacheBytes, groupedCacheBytes } = cacheSizes(loaded, tokens);
   const isLatent = loaded.model.config.layers.some(({ attention }) => attention.kind === "mla");
-  const share = groupedCacheBytes === 0 ? 1 : cacheBytes / groupedCacheBytes;
+  const times = (groupedCacheBytes / Math.max(1, cacheBytes)).toFixed(1);
   const { capacityTokens } = loaded.engine.load;
+  const engineBytes = bytes(capacityTokens * loaded.engine.cache.bytesPerToken);
+  const cache = isLatent
+    ? [
+        `cache          ${bytes(cacheBytes)} of latents`,
+        `with GQA       ${bytes(groupedCacheBytes)}, ${times} times as much`,
+      ]
+    : [`cache          ${bytes(cacheBytes)} of keys and values (GQA)`];
   return [
     `conversation   ${count(session.length)} messages, ${count(tokens)} of ${count(loaded.contextTokens)} tokens`,
-    `its cache      ${bytes(cacheBytes)}${isLatent ? " of latents" : ""}`,
-    isLatent
-      ? `GQA would need ${bytes(groupedCacheBytes)}: this is ${percent(share)} of it`
-      : "               this model is GQA; transmla convert makes it smaller",
-    `engine         room for ${count(capacityTokens)} tokens in ${bytes(capacityTokens * loaded.engine.cache.bytesPerToken)}`,
+    ...cache,
+    `engine         room for ${count(capacityTokens)} tokens in ${engineBytes}`,
   ];
 }

@@ -36,6 +36,8 @@ export class ChatLoop {
       for (;;) {
         const said = await this.message(terminal.colour.cyan("> "));
         this.isLeaving = false;
+        // Ctrl-D leaves the cursor behind the prompt.
+        if (said === undefined && this.lines.isTerminal) terminal.print("");
         if (said === undefined || (await this.take(said))) break;
       }
     } finally {

@@ -25,7 +25,7 @@ export class LineReader {
 
   /** The next line, undefined at the end of the input. */
   async next(prompt: string): Promise<string | undefined> {
-    if (this.readline.terminal && !this.ended && this.lines.length === 0) {
+    if (this.isTerminal && !this.ended && this.lines.length === 0) {
       this.readline.setPrompt(prompt);
       this.readline.prompt();
     }
@@ -33,6 +33,11 @@ export class LineReader {
       await new Promise<void>((resolve) => (this.wake = resolve));
     }
     return this.lines.shift();
+  }
+
+  /** Whether a person sits in front of it. */
+  get isTerminal(): boolean {
+    return this.readline.terminal;
   }
 
   /** Shows the prompt again, with what was typed so far. */
