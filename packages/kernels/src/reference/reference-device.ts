@@ -1,6 +1,5 @@
 import type {
   Activation,
-  Device,
   GroupedAttention,
   LatentAttention,
   MixtureOfExperts,
@@ -36,19 +35,25 @@ import {
   checkWritePages,
   checkWriteRows,
 } from "../validate";
+import type { TrainingDevice } from "../training-device";
 import { groupedAttention, latentAttention, type Plane } from "./attention";
 import { activate, matmul, mixtureOfExperts } from "./feed-forward";
+import { ReferenceTraining } from "./training";
 
 /**
  * The device that defines the results: plain TypeScript, float32 storage, float64 sums, no optimisation. Weights are
  * widened to float32 when written.
  */
-export function referenceDevice(): Device {
+export function referenceDevice(): TrainingDevice {
   return new ReferenceDevice();
 }
 
-class ReferenceDevice implements Device {
+class ReferenceDevice implements TrainingDevice {
   readonly name = "reference";
+  readonly training = new ReferenceTraining({
+    numbers: (tensor) => this.#tensors.get(tensor),
+    result: (values, shape) => this.#result(values, shape),
+  });
   readonly #tensors = new Registry<Tensor, Float32Array>();
   readonly #weights = new Registry<Weight, Float32Array>();
   readonly #pools = new Registry<PagePool, Float32Array>();
