@@ -1,0 +1,23 @@
+export { packBatch, type Batch, type Document } from "./batch";
+export {
+  BatchStream,
+  documentList,
+  textDocuments,
+  type BatchOptions,
+  type DataPosition,
+  type DocumentSource,
+} from "./documents";
+export { TrainingError, trainingErrors, type TrainingErrorCode } from "./errors";
+export type { AttentionRecord, Losses, Objective } from "./objective";
+export type { OptimiserOptions } from "./optimiser";
+export {
+  patterns,
+  type AdapterOptions,
+  type LoadParametersOptions,
+  type ParameterPattern,
+  type ParameterStorage,
+} from "./parameters";
+export { schedule, scheduleNames, type ScheduleName, type ScheduleOptions } from "./schedule";
+export { checkTeacher, modelTeacher, type Teacher, type TeacherLogits } from "./teacher";
+export { checkTrainable, TrainableModel } from "./trainable-model";
+export { meanCrossEntropy, Trainer, type StepReport, type TrainerOptions } from "./trainer";
