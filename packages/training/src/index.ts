@@ -21,3 +21,19 @@ export { schedule, scheduleNames, type ScheduleName, type ScheduleOptions } from
 export { checkTeacher, modelTeacher, type Teacher, type TeacherLogits } from "./teacher";
 export { checkTrainable, TrainableModel } from "./trainable-model";
 export { meanCrossEntropy, Trainer, type StepReport, type TrainerOptions } from "./trainer";
+export {
+  conversationDocuments,
+  type ConversationOptions,
+  type ConversationTokenizer,
+} from "./conversations";
+export { memoryPlan, type MemoryPlan, type MemoryPlanOptions } from "./memory-plan";
+export { train, type TrainOptions } from "./train";
+export { trainedFiles, type TrainedDType } from "./trained-checkpoint";
+export {
+  restoreState,
+  saveState,
+  STATE_FILE,
+  type Curve,
+  type RunSettings,
+  type ValidationPoint,
+} from "./training-state";
