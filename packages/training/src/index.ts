@@ -19,7 +19,7 @@ export {
 } from "./parameters";
 export { schedule, scheduleNames, type ScheduleName, type ScheduleOptions } from "./schedule";
 export { checkTeacher, modelTeacher, type Teacher, type TeacherLogits } from "./teacher";
-export { checkTrainable, TrainableModel } from "./trainable-model";
+export { asTrainingDevice, checkTrainable, TrainableModel } from "./trainable-model";
 export { meanCrossEntropy, Trainer, type StepReport, type TrainerOptions } from "./trainer";
 export {
   conversationDocuments,

@@ -215,7 +215,7 @@ export async function loadParameters(
 
 /** Gemma stores the weights of its norms less one; those of heads and latents are stored as they are. */
 export function normOffset(name: string, offset: number): number {
-  return /norm\.weight$/.test(name) && !name.includes(".self_attn.") ? offset : 0;
+  return name.endsWith("norm.weight") && !name.includes(".self_attn.") ? offset : 0;
 }
 
 const LAYER_MATRIX = /^model\.layers\..*_proj\.weight$/;

@@ -1,4 +1,4 @@
-import type { Tensor, TrainingDevice } from "@transmla/kernels";
+import type { Device, Tensor, TrainingDevice } from "@transmla/kernels";
 import { layerNormNames, Rotations, type ModelConfig, type ModelFiles } from "@transmla/models";
 import { attention, type AttentionContext } from "./attention";
 import type { Batch } from "./batch";
@@ -138,5 +138,15 @@ export function checkTrainable(config: ModelConfig): void {
     "UnsupportedModel",
     `Layer ${layer} has a mixture of experts, which cannot be trained yet.`,
     { layer },
+  );
+}
+
+/** Throws TrainingError `UnsupportedDevice` for a device that only runs models. */
+export function asTrainingDevice(device: Device): TrainingDevice {
+  if ("training" in device) return device as TrainingDevice;
+  throw new TrainingError(
+    "UnsupportedDevice",
+    `The ${device.name} device runs models but does not train them; use cpu.`,
+    { device: device.name },
   );
 }

@@ -3,11 +3,13 @@ import { benchCommand } from "./bench";
 import { compareCommand } from "./compare";
 import { convertCommand } from "./convert";
 import { demoCommand } from "./demo";
+import { distillCommand } from "./distill";
 import { evaluateCommand } from "./evaluate";
 import { exportCommand } from "./export";
 import { generateCommand } from "./generate";
 import { inspectCommand } from "./inspect";
 import { planCommand } from "./plan";
+import { trainCommand } from "./train";
 
 /** The commands, in the order of the help. A new one is one entry. */
 export const commands: readonly Command[] = [
@@ -18,6 +20,8 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   compareCommand,
   generateCommand,
+  distillCommand,
+  trainCommand,
   exportCommand,
   benchCommand,
 ];
