@@ -37,3 +37,4 @@ export {
   type RunSettings,
   type ValidationPoint,
 } from "./training-state";
+export { openTeacherCache, writeTeacherCache, type TeacherCacheOptions } from "./teacher-cache";

@@ -15,6 +15,8 @@ export interface TeacherLogits {
 
 /** Where the wisdom of a teacher comes from. */
 export interface Teacher {
+  /** Reads what the next `logits` of this batch needs, where that is not there. */
+  prepare?(batch: Batch): Promise<void>;
   /** In the scope that is open. */
   logits(batch: Batch): TeacherLogits;
   /** Shows what enters every layer and what its attention gives, layer by layer, in the scope that is open. */

@@ -118,6 +118,7 @@ export class Trainer {
     const sums = { crossEntropy: 0, divergence: 0, attention: 0 };
     for (const batch of batches) {
       checkTokens(batch, this.model.config.vocabSize);
+      if (divergence > 0) await this.options.teacher!.prepare?.(batch);
       if (crossEntropy + divergence > 0) {
         for (const [name, tensor] of this.#headGradients(batch, factor)) {
           sums[name] += await readSum(device.read(tensor));

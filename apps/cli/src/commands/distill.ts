@@ -1,6 +1,6 @@
 import { defineCommand } from "../command";
 import { usage } from "../errors";
-import { decimal, filled, optional, withDefault } from "../flags";
+import { decimal, filled, integer, optional, withDefault } from "../flags";
 import { withModel } from "../model-location";
 import { trainingFlags } from "./training/flags";
 import { runTraining } from "./training/run";
@@ -22,6 +22,12 @@ const flags = {
   temperature: withDefault("--temperature <t>", "of both softmaxes", decimal(1e-3), 1),
   crossEntropy: withDefault("--cross-entropy <w>", "weight of the text itself", weight, 0),
   attention: withDefault("--attention <w>", "weight of every layer's attention output", weight, 0),
+  teacherCache: optional(
+    "--teacher-cache <file>",
+    "keep the teacher's largest logits in this file, and use them when they are there",
+    filled,
+  ),
+  topK: withDefault("--top-k <n>", "logits per token in that file", integer(1), 64),
   ...trainingFlags,
 };
 
@@ -52,7 +58,8 @@ export const distillCommand = defineCommand({
     ],
   ],
   action: (context, [name = "", out = ""], values) => {
-    const { teacher: wanted, divergence, temperature, crossEntropy, attention, ...rest } = values;
+    const { teacher: wanted, divergence, temperature, crossEntropy, attention, ...others } = values;
+    const { teacherCache: file, topK, ...rest } = others;
     if (wanted === undefined) {
       throw usage("--teacher MODEL is needed: who is learnt from.", { flag: "--teacher" });
     }
@@ -63,9 +70,13 @@ export const distillCommand = defineCommand({
         objective,
       );
     }
+    if (file !== undefined && attention > 0) {
+      throw usage("--teacher-cache holds logits only; leave it out for --attention.", objective);
+    }
+    const cache = file === undefined ? undefined : { file, topK };
     return withModel(context, name, (model) =>
       withModel(context, wanted, (teacher) =>
-        runTraining(context, { model, teacher, out, flags: rest, objective }),
+        runTraining(context, { model, teacher, cache, out, flags: rest, objective }),
       ),
     );
   },

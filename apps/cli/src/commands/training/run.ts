@@ -8,7 +8,6 @@ import {
   checkTeacher,
   checkTrainable,
   memoryPlan,
-  modelTeacher,
   STATE_FILE,
   TrainableModel,
   trainedFiles,
@@ -28,6 +27,7 @@ import { contextOf, trainingData, validationData, type TrainingData } from "./da
 import type { TrainingFlags } from "./flags";
 import { reportPage } from "./report-page";
 import { printOutcome, printPlan } from "./summary";
+import { openTeacher } from "./teacher";
 
 /** Losses step by step, as JSON lines. */
 export const LOSS_FILE = "training-losses.jsonl";
@@ -41,6 +41,8 @@ const unfinishedTraining: Unfinished = {
 export interface TrainingTask {
   readonly model: LocatedModel;
   readonly teacher?: LocatedModel | undefined;
+  /** Where the teacher's largest logits are kept. */
+  readonly cache?: { readonly file: string; readonly topK: number } | undefined;
   readonly out: string;
   readonly objective: Objective;
   readonly flags: TrainingFlags;
@@ -131,7 +133,8 @@ async function execute(
     signal: context.signal,
   });
   const validation = await validationData(context, model, flags);
-  const trainer = trainerOf(job, trained, await teacherOf(context, job));
+  const teacher = await openTeacher(context, job);
+  const trainer = trainerOf(job, trained, teacher?.teacher);
   const { finished, ...heard } = listeners(context, job);
   const curve = await train(trainer, {
     state: { folder: output, settings: settingsOf(job) },
@@ -141,7 +144,10 @@ async function execute(
     validateEvery: flags.validateEvery,
     signal: context.signal,
     ...heard,
-  }).finally(finished);
+  }).finally(async () => {
+    await finished();
+    await teacher?.close();
+  });
   terminal.working("writing the model");
   await writeModel(
     trainedFiles(model.files, trained, dtypes[flags.dtype]),
@@ -157,18 +163,6 @@ async function execute(
 }
 
 const dtypes = { stored: "stored", f32: "F32", f16: "F16", bf16: "BF16" } as const;
-
-async function teacherOf(
-  { terminal, device, signal }: CommandContext,
-  { teacher }: TrainingJob,
-): Promise<Teacher | undefined> {
-  if (!teacher) return undefined;
-  terminal.working(`loading ${shortName(teacher.name)}`);
-  const loaded = await TrainableModel.load(teacher.files, asTrainingDevice(await device()), {
-    signal,
-  });
-  return modelTeacher(loaded);
-}
 
 function trainerOf(job: TrainingJob, model: TrainableModel, teacher: Teacher | undefined): Trainer {
   const { flags, objective, data } = job;
@@ -187,7 +181,7 @@ function trainerOf(job: TrainingJob, model: TrainableModel, teacher: Teacher | u
 }
 
 /** What must be the same for a run to be resumed: all that the curve depends on. */
-function settingsOf({ flags, objective, data, model, teacher, context }: TrainingJob) {
+function settingsOf({ flags, objective, data, model, teacher, cache, context }: TrainingJob) {
   const {
     resume: _r,
     dryRun: _d,
@@ -204,6 +198,7 @@ function settingsOf({ flags, objective, data, model, teacher, context }: Trainin
     documents: data.documents.count,
     model: model.name,
     teacher: teacher?.name,
+    topK: cache?.topK,
   };
 }
 

@@ -134,6 +134,29 @@ describe("distill", () => {
     expect(second!.equals(first!)).toBe(true);
   });
 
+  it("keeps the teacher's logits in a file and learns the same from them again", async () => {
+    const [first, second] = [await newFolder(), await newFolder()];
+    const folder = await temporaryFolder();
+    const text = join(folder, "text.txt");
+    await writeFile(text, "Now is the winter of our discontent made glorious summer. ".repeat(20));
+    const cache = join(folder, "teacher.safetensors");
+    const flags = ["--text", text, "--teacher-cache", cache, "--top-k", "16"];
+    const made = await transmlaJson(distil(first, ...flags));
+    expect(made.code).toBe(0);
+    const before = await readFile(cache);
+    const used = await transmlaJson(distil(second, ...flags));
+    expect(used.result["loss"]).toEqual(made.result["loss"]);
+    expect((await readFile(cache)).equals(before)).toBe(true);
+    await writeFile(
+      text,
+      "Another text altogether, and not the one that the teacher was asked about. ".repeat(9),
+    );
+    const other = await transmlaJson(distil(await newFolder(), ...flags));
+    expect(other).toMatchObject({ code: 1, result: { error: { code: "SettingsChanged" } } });
+    const attention = await transmla(distil(await newFolder(), ...flags, "--attention", "1"));
+    expect(attention.code).toBe(2);
+  });
+
   it("asks for a teacher that speaks the same tokens", async () => {
     const out = await newFolder();
     const missing = await transmla(["distill", "sample", out, ...quick]);
