@@ -29,7 +29,10 @@ export async function arithmetic(sample, { settings = SETTINGS, progress }) {
   const lines = learnt.map(({ a, b }) => JSON.stringify(worked(a, b, settings.digits)));
   const source = bytesSource(new TextEncoder().encode(lines.join("\n")), "sums.jsonl");
   const endToken = sample.files.config.eosTokenIds[0];
-  const documents = await conversationDocuments(source, sample.tokenizer, { context: 256, endToken });
+  const documents = await conversationDocuments(source, sample.tokenizer, {
+    context: 256,
+    endToken,
+  });
   const subjects = {
     converted: await converted(sample, { keep: settings.keep }),
     unconverted: sample.files,
@@ -76,7 +79,7 @@ const MOST_TOKENS = 64;
 const BATCH = 100;
 
 /** How many problems a model answers rightly, greedily, many at once. */
-async function examine({ device, tokenizer, files }, modelFiles, unseen, { digits }) {
+export async function examine({ device, tokenizer, files }, modelFiles, unseen, { digits }) {
   const model = await loadModel(modelFiles, device);
   const end = files.config.eosTokenIds[0];
   let right = 0;
