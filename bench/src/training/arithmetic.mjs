@@ -16,10 +16,10 @@ export const SETTINGS = {
   digits: 3,
   unseen: 500,
   train: 20_000,
-  keep: 0.25,
-  steps: 500,
-  tokens: 2048,
-  rate: 2e-3,
+  keep: 0.125,
+  steps: 800,
+  tokens: 512,
+  rate: 1.5e-3,
   seed: 1,
 };
 
@@ -48,7 +48,7 @@ export async function arithmetic(sample, { settings = SETTINGS, progress }) {
       objective: { crossEntropy: 1 },
       steps,
       rate,
-      schedule: { warmup: 20, final: 0.02 },
+      schedule: { warmup: 30, final: 0.02 },
       optimiser: { weightDecay: 0 },
     });
     const started = performance.now();
