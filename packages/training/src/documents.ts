@@ -79,6 +79,11 @@ export class BatchStream {
     this.#next = undefined;
   }
 
+  /** The first document of the data, whatever the order and the position. */
+  async first(): Promise<Batch> {
+    return packBatch([cut(await this.source.read(0), this.options.tokens)], [0]);
+  }
+
   /** The next documents that fit, at least one. */
   async next(): Promise<Batch> {
     const documents: Document[] = [];
@@ -103,12 +108,7 @@ export class BatchStream {
       this.#order = { epoch, indices };
     }
     const index = this.#order.indices[used]!;
-    const { tokens, weights } = await this.source.read(index);
-    const end = this.options.tokens + 1;
-    return {
-      index,
-      document: { tokens: tokens.subarray(0, end), weights: weights?.subarray(0, end) },
-    };
+    return { index, document: cut(await this.source.read(index), this.options.tokens) };
   }
 
   #advance(): void {
@@ -118,6 +118,12 @@ export class BatchStream {
       used + 1 < this.source.count ? { epoch, used: used + 1 } : { epoch: epoch + 1, used: 0 };
   }
 }
+
+/** The beginning of a document: at most so many predictions. */
+const cut = ({ tokens, weights }: Document, predictions: number): Document => ({
+  tokens: tokens.subarray(0, predictions + 1),
+  weights: weights?.subarray(0, predictions + 1),
+});
 
 export function checkCount(option: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return;

@@ -33,7 +33,7 @@ async function trainerOf(changed: Partial<TrainerOptions> = {}, seed = 5): Promi
   await teacherFiles.close();
   const data = new BatchStream(documentList(documents), { tokens: 16, seed });
   return new Trainer(model, data, {
-    objective: { crossEntropy: 0.5, divergence: 1 },
+    objective: { crossEntropy: 0.5, divergence: 1, attention: 0.5 },
     teacher,
     steps: 12,
     rate: 3e-3,

@@ -158,7 +158,11 @@ export class Trainer {
     const { model } = this;
     const { objective, teacher, accumulate = 1 } = this.options;
     const { device } = model;
-    const scales = (this.#attentionScales ??= await attentionScales(teacher!, model, batch));
+    const scales = (this.#attentionScales ??= await attentionScales(
+      teacher!,
+      model,
+      await this.data.first(),
+    ));
     const count = scales.length * batch.ids.length * accumulate;
     const squares = device.scope(() => {
       const sums = zeros(device, [scales.length, 1]);
