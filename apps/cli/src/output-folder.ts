@@ -4,6 +4,19 @@ import { savedLayers } from "@transmla/conversion";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
 import { CliError } from "./errors";
 
+/** Work that an earlier process left in a folder and that can be gone on with. */
+export interface Unfinished {
+  /** "conversion", "training". */
+  readonly work: string;
+  readonly isIn: (path: string) => Promise<boolean>;
+}
+
+/** Layers that `convert` has finished. */
+export const unfinishedConversion: Unfinished = {
+  work: "conversion",
+  isIn: async (path) => (await savedLayers(folder(path))).length > 0,
+};
+
 /**
  * Refuses an output that is the input, holds a model, or has one of the files that would be written. Changes nothing.
  *
@@ -14,6 +27,7 @@ export async function checkOutput(
   input: string,
   fileNames: readonly string[],
   resume = false,
+  unfinished = unfinishedConversion,
 ): Promise<void> {
   const [output, model] = await Promise.all([
     stat(path).catch(() => undefined),
@@ -40,22 +54,23 @@ export async function checkOutput(
       },
     );
   }
-  await refuseTaken(path, fileNames, resume);
+  await refuseTaken(path, fileNames, resume, unfinished);
 }
 
 async function refuseTaken(
   path: string,
   fileNames: readonly string[],
   resume: boolean,
+  { work, isIn }: Unfinished,
 ): Promise<void> {
   const planned = new Set(fileNames);
   const names = await readdir(path);
-  const unfinished = !names.includes("config.json") && (await savedLayers(folder(path))).length > 0;
-  if (unfinished && resume) return;
-  if (unfinished) {
+  const isUnfinished = !names.includes("config.json") && (await isIn(path));
+  if (isUnfinished && resume) return;
+  if (isUnfinished) {
     throw new CliError(
       "OutputExists",
-      `${path} holds an unfinished conversion; add --resume to go on with it, or remove the folder.`,
+      `${path} holds an unfinished ${work}; add --resume to go on with it, or remove the folder.`,
       { path },
     );
   }
@@ -80,12 +95,15 @@ export async function withOutput<Value>(
   path: string,
   fileNames: readonly string[],
   write: (output: WritableFolder) => Promise<Value>,
-  { resume = false }: { readonly resume?: boolean } = {},
+  {
+    resume = false,
+    unfinished = unfinishedConversion,
+  }: { readonly resume?: boolean; readonly unfinished?: Unfinished } = {},
 ): Promise<Value> {
   const first = await mkdir(path, { recursive: true }).catch(unusable(path));
   const unlock = await lock(path);
   // Another process may have finished since the folder was looked at; its files are not ours to remove.
-  await refuseTaken(path, fileNames, resume).catch(async (error: unknown) => {
+  await refuseTaken(path, fileNames, resume, unfinished).catch(async (error: unknown) => {
     await unlock();
     throw error;
   });

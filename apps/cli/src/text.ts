@@ -13,6 +13,15 @@ const sampleTexts = {
   evaluation: { flag: "--text", url: evaluationTextUrl },
 } as const;
 
+/** The text of a file, or one of those that come with the sample model for the word `sample`. */
+export function namedText(
+  kind: keyof typeof sampleTexts,
+  file: string,
+  signal: AbortSignal,
+): Promise<string> {
+  return readText(file === SAMPLE ? fileURLToPath(sampleTexts[kind].url()) : file, signal);
+}
+
 /**
  * The text that a flag names. `sample` is the one that comes with the embedded model, which is also what the embedded model is
  * given when the flag is left out.
@@ -25,11 +34,11 @@ export async function textFor(
   model: LocatedModel,
   signal: AbortSignal,
 ): Promise<string> {
-  const { flag, url } = sampleTexts[kind];
+  const { flag } = sampleTexts[kind];
   const file = named ?? (model.isSample ? SAMPLE : undefined);
   if (file === undefined)
     throw usage(`${flag} FILE is needed: a text to measure ${model.name} on.`, { flag });
-  return readText(file === SAMPLE ? fileURLToPath(url()) : file, signal);
+  return namedText(kind, file, signal);
 }
 
 async function readText(path: string, signal: AbortSignal): Promise<string> {

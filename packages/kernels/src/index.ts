@@ -1,4 +1,5 @@
 export type * from "./device";
+export type * from "./training-device";
 export type { Routing } from "./routing";
 export { KernelsError, type KernelsErrorCode } from "./errors";
 export { ropeTable } from "./rope-table";

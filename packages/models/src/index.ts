@@ -53,6 +53,7 @@ export {
   attentionPrefix,
   attentionTensors,
   checkTensors,
+  layerNormNames,
   layerPrefix,
   layerTensors,
   modelTensors,

@@ -4,12 +4,14 @@ import { chatCommand } from "./chat";
 import { compareCommand } from "./compare";
 import { convertCommand } from "./convert";
 import { demoCommand } from "./demo";
+import { distillCommand } from "./distill";
 import { evaluateCommand } from "./evaluate";
 import { exportCommand } from "./export";
 import { generateCommand } from "./generate";
 import { inspectCommand } from "./inspect";
 import { planCommand } from "./plan";
 import { serveCommand } from "./serve";
+import { trainCommand } from "./train";
 
 /** The commands, in the order of the help. A new one is one entry. */
 export const commands: readonly Command[] = [
@@ -22,6 +24,8 @@ export const commands: readonly Command[] = [
   generateCommand,
   chatCommand,
   serveCommand,
+  distillCommand,
+  trainCommand,
   exportCommand,
   benchCommand,
 ];

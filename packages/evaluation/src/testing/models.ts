@@ -76,7 +76,7 @@ export async function constantModel(logits: readonly number[], device?: Device):
 async function load(
   config: object,
   weights: Uint8Array,
-  device = referenceDevice(),
+  device: Device = referenceDevice(),
 ): Promise<Model> {
   const files = new Map([
     ["config.json", new TextEncoder().encode(JSON.stringify(config))],

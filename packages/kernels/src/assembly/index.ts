@@ -13,6 +13,25 @@ export { linear } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 export { attend, joinStates } from "./attention";
 export { segmentEnd } from "./segments";
+export { packPanels, packTransposedPanels, product } from "./product";
+export {
+  attendDocuments,
+  attendDocumentsBackward,
+  documentScratchBytes,
+  sumHeads,
+} from "./document-attention";
+export {
+  adamW,
+  addRows,
+  columnSums,
+  fill,
+  gatedActivationBackward,
+  rmsNormBackward,
+  roundToBf16,
+  softCapBackward,
+  sumOfSquares,
+} from "./gradients";
+export { crossEntropy, divergence } from "./losses";
 
 /** Bytes that any function needs at its last argument, `workspace`: one thread's room for intermediate blocks. */
 export function workspaceBytes(): usize {

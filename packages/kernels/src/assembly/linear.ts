@@ -7,9 +7,9 @@ import { multiplyRows } from "./vector";
 import { widen } from "./widen";
 
 /** Rows of `x` per block: a packed block of `ROWS x INPUTS` numbers (270 KB) stays in the second-level cache. */
-const ROWS: i32 = 120;
+export const ROWS: i32 = 120;
 /** Most inputs per block: a panel of `INPUTS x 8` numbers (18 KB) stays in the first-level cache for all rows of a block. */
-const INPUTS: i32 = 576;
+export const INPUTS: i32 = 576;
 
 const X_BYTES: usize = <usize>ROWS * INPUTS * 4;
 const PANEL_BYTES: usize = <usize>INPUTS * 32;
@@ -186,8 +186,8 @@ function floats(
   multiplyRows(to, yBytes, from, xBytes, tokens - tiled, panels, storage, add, inputs, most, outputs, edge);
 }
 
-/** Interleaves groups of 4 rows of `x`; missing rows of the last group become zero. */
-function packInputs(to: usize, x: usize, ldx: usize, rows: i32, depth: i32): void {
+/** Interleaves groups of 4 rows of `x`, `ldx` bytes apart; missing rows of the last group become zero. */
+export function packInputs(to: usize, x: usize, ldx: usize, rows: i32, depth: i32): void {
   for (let r = 0; r < rows; r += 4) {
     if (r + 4 <= rows) interleave4(to, x, ldx, depth);
     else {
@@ -205,7 +205,7 @@ function packInputs(to: usize, x: usize, ldx: usize, rows: i32, depth: i32): voi
 }
 
 /** Transposes 4 rows in blocks of 4x4. */
-function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void {
+export function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void {
   const x1 = x0 + ldx;
   const x2 = x1 + ldx;
   const x3 = x2 + ldx;
@@ -236,7 +236,7 @@ function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void {
 }
 
 /** A packed block of `x` times the inputs `k … k + depth - 1` of every panel. `ldy` in bytes. */
-function multiplyBlock(
+export function multiplyBlock(
   y: usize,
   ldy: usize,
   panels: usize,

@@ -52,3 +52,5 @@ export function conformance(
     describe("refusals", () => errorTests(subject));
   });
 }
+
+export { trainingConformance, type TrainingConformanceOptions } from "./training";

@@ -59,6 +59,7 @@ import { multiply } from "./multiply";
 import { PackedWeight } from "./packed-weight";
 import { add, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 import { createRuntime, placeIntegers, type Runtime } from "./runtime";
+import { CpuTraining, type CpuTrainingMemory } from "./training";
 
 /**
  * A device that runs on the CPU with WebAssembly SIMD, in Node and browsers. Arithmetic has the precision of float32, and
@@ -85,6 +86,7 @@ class WasmDevice implements CpuDevice {
   readonly threads: number;
   readonly threadsReason: string | undefined;
   readonly simd: SimdBuild;
+  readonly training = new CpuTraining(this.#trainingMemory());
   readonly #tensors = new Registry<Tensor, Pointer>();
   readonly #weights = new Registry<Weight, PackedWeight>();
   readonly #pools = new Registry<PagePool, CachePlane>();
@@ -345,17 +347,36 @@ class WasmDevice implements CpuDevice {
 
   /** A new tensor that `compute` fills. */
   #result(shape: Shape, compute: (to: Pointer) => void): Tensor {
+    return this.#results([shape], ([to]) => compute(to!))[0]!;
+  }
+
+  /** New tensors that `compute` fills together. */
+  #results(shapes: readonly Shape[], compute: (to: readonly Pointer[]) => void): Tensor[] {
     const { memory } = this.#runtime;
-    const pointer = memory.allocate(4 * shape[0] * shape[1]);
+    const pointers: Pointer[] = [];
     try {
-      compute(pointer);
+      for (const [rows, columns] of shapes) pointers.push(memory.allocate(4 * rows * columns));
+      compute(pointers);
     } catch (error) {
-      memory.free(pointer);
+      for (const pointer of pointers) memory.free(pointer);
       throw error;
     }
-    const tensor = this.#tensors.add(makeTensor(shape), pointer);
-    this.#scopes.made(tensor);
-    return tensor;
+    return shapes.map((shape, i) => {
+      const tensor = this.#tensors.add(makeTensor(shape), pointers[i]!);
+      this.#scopes.made(tensor);
+      return tensor;
+    });
+  }
+
+  #trainingMemory(): CpuTrainingMemory {
+    const runtime = () => this.#runtime;
+    return {
+      get runtime() {
+        return runtime();
+      },
+      pointer: (tensor) => this.#tensors.get(tensor),
+      results: (shapes, compute) => this.#results(shapes, compute),
+    };
   }
 
   #free(tensor: Tensor): void {

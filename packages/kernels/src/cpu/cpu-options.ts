@@ -1,4 +1,4 @@
-import type { Device } from "../device";
+import type { TrainingDevice } from "../training-device";
 import type { SimdBuild } from "./module";
 import type { MachineLimits } from "./way";
 
@@ -19,7 +19,7 @@ export interface CpuDeviceOptions {
   readonly limits?: MachineLimits | undefined;
 }
 
-export interface CpuDevice extends Device {
+export interface CpuDevice extends TrainingDevice {
   /** Threads in use, the calling one included. */
   readonly threads: number;
   /** Why `threads` is less than was asked for; `undefined` if it is not. */

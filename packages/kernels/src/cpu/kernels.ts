@@ -3,21 +3,38 @@ export type Pointer = number;
 
 /** Functions of `src/assembly` that threads may run, by their place in this list; see there for the arguments. */
 export const KERNEL_NAMES = [
+  "adamW",
   "add",
+  "addRows",
   "addScaled",
   "argmax",
   "attend",
+  "attendDocuments",
+  "attendDocumentsBackward",
+  "columnSums",
+  "crossEntropy",
+  "divergence",
+  "fill",
   "gatedActivation",
+  "gatedActivationBackward",
   "joinStates",
   "linear",
   "loadRows",
+  "packPanels",
   "packRows",
+  "packTransposedPanels",
+  "product",
   "repack",
   "rmsNorm",
+  "rmsNormBackward",
   "rope",
+  "roundToBf16",
   "scale",
   "softCap",
+  "softCapBackward",
   "storeRows",
+  "sumHeads",
+  "sumOfSquares",
   "unpackRow",
 ] as const;
 
@@ -28,6 +45,7 @@ export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>> 
   workspaceBytes(): number;
   panelBytes(storage: number, inputs: number): number;
   panelRows(storage: number): number;
+  documentScratchBytes(rows: number, width: number, valueDim: number, backward: number): number;
   canCode(source: Pointer, count: number): number;
   segmentEnd(start: number): number;
 };

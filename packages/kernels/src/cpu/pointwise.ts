@@ -2,10 +2,10 @@ import { ranges, type Call, type Pointer } from "./kernels";
 import type { Runtime } from "./runtime";
 
 /** Numbers below which an elementwise operation stays on one thread (some 10 microseconds). */
-const WORTH_SPLITTING = 32_768;
+export const WORTH_SPLITTING = 32_768;
 
 /** Shares `rows` rows out that cost as much as `width` sums each; `call` makes the part of `count` rows from `first` on. */
-function byRows(
+export function byRows(
   runtime: Runtime,
   rows: number,
   width: number,

@@ -52,6 +52,11 @@ export class Runtime {
     return starts;
   }
 
+  /** Bytes in which a thread works on documents of at most `rows` rows. */
+  documentScratchBytes(rows: number, width: number, valueDim: number, backward: boolean): number {
+    return this.#kernels.documentScratchBytes(rows, width, valueDim, backward ? 1 : 0);
+  }
+
   /** Whether f16 numbers are within reach of the kernels' 16-bit code. */
   canCode(source: Pointer, count: number): boolean {
     return this.#kernels.canCode(source, count) !== 0;

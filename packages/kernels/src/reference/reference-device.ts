@@ -1,6 +1,5 @@
 import type {
   Activation,
-  Device,
   GroupedAttention,
   LatentAttention,
   MixtureOfExperts,
@@ -38,14 +37,16 @@ import {
   checkWriteRows,
   checkWriteStoredPages,
 } from "../validate";
+import type { TrainingDevice } from "../training-device";
 import { groupedAttention, latentAttention, type Plane } from "./attention";
 import { activate, matmul, mixtureOfExperts } from "./feed-forward";
+import { ReferenceTraining } from "./training";
 
 /**
  * The device that defines the results: plain TypeScript, float32 storage, float64 sums, no optimisation. Weights are
  * widened to float32 when written.
  */
-export function referenceDevice(): Device {
+export function referenceDevice(): TrainingDevice {
   return new ReferenceDevice();
 }
 
@@ -55,8 +56,12 @@ interface CachedRows {
   readonly scales: Float32Array;
 }
 
-class ReferenceDevice implements Device {
+class ReferenceDevice implements TrainingDevice {
   readonly name = "reference";
+  readonly training = new ReferenceTraining({
+    numbers: (tensor) => this.#tensors.get(tensor),
+    result: (values, shape) => this.#result(values, shape),
+  });
   readonly #tensors = new Registry<Tensor, Float32Array>();
   readonly #weights = new Registry<Weight, Float32Array>();
   readonly #pools = new Registry<PagePool, CachedRows>();

@@ -5,3 +5,4 @@
 export { checkGroupedAttention, checkLatentAttention } from "./attention";
 export type { GroupedSizes, LatentSizes } from "./attention";
 export * from "./operations";
+export * from "./training";
