@@ -1,6 +1,6 @@
 import type { Model } from "@transmla/models";
 import { beforeAll, describe, expect, it } from "vitest";
-import { keepTopK, softmax } from "../sampling";
+import { keepTopK, softmax } from "../sampling-filters";
 import { goldenModel, goldenPrompt } from "../testing/golden-model";
 import { draftModel } from "./draft-model";
 import type { Drafter } from "./drafter";

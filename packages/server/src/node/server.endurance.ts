@@ -92,7 +92,7 @@ it("answers a hundred streams at once, each with the text it would have alone", 
     const response = await post(url, { prompt, max_tokens: 12, temperature: 0, stream: true });
     return (await response.text()).replace(/"(id|created)":("[^"]*"|\d+)/g, "");
   };
-  const alone = [];
+  const alone: string[] = [];
   for (let index = 0; index < 10; index++) alone.push(await ask(index));
   const all = await Promise.all(Array.from({ length: 100 }, (_, index) => ask(index)));
   expect(all).toEqual(Array.from({ length: 100 }, (_, index) => alone[index % 10]));
