@@ -13,9 +13,6 @@ import {
 } from "./sampling-filters";
 import { checkSampling, type CheckedSampling, type SamplingOptions } from "./sampling-options";
 
-export { largest, softmax } from "./sampling-filters";
-export { checkSampling, type SamplingOptions } from "./sampling-options";
-
 /** What the penalties look back on. */
 export interface TokenHistory {
   /** Tokens of the prompt and of the text so far. */

@@ -1,6 +1,7 @@
 import type { ModelConfig } from "@transmla/models";
 import { checkCount, checkPrompt } from "../check-request";
-import { Sampler, type SamplingOptions } from "../sampling";
+import { Sampler } from "../sampling";
+import type { SamplingOptions } from "../sampling-options";
 import type { EngineRequest, TokenConstraint } from "./request";
 
 /** A request whose parts are in range. */

@@ -1,7 +1,7 @@
 import type { CacheSequence } from "@transmla/latent-cache";
+import { logProbabilities } from "../log-probabilities";
 import { Sampler } from "../sampling";
 import type { DraftSession } from "./drafter";
-import { logProbability, mostProbable } from "./log-probabilities";
 import type { CheckedRequest } from "./check-engine-request";
 import type { EngineToken, TokenConstraint } from "./request";
 
@@ -76,7 +76,6 @@ export class Choice {
     else if (this.left === 0) this.finishReason = "length";
     const made = { choice: this.index, token };
     if (logprobs === undefined || !logits) return made;
-    const logprob = logProbability(logits, token);
-    return { ...made, logprob, top: mostProbable(logits, logprobs) };
+    return { ...made, ...logProbabilities(logits, token, logprobs) };
   }
 }

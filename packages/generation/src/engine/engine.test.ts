@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { referenceDevice } from "@transmla/kernels";
 import type { Model } from "@transmla/models";
 import { generate } from "../generate";
-import { softmax } from "../sampling";
+import { softmax } from "../sampling-filters";
 import { goldenModel, goldenPrompt } from "../testing/golden-model";
 import { trackedDevice } from "../testing/tracked-device";
 import { Engine, type EngineOptions } from "./engine";

@@ -1,4 +1,4 @@
-import type { SamplingOptions } from "../sampling";
+import type { SamplingOptions } from "../sampling-options";
 
 /** One prompt to continue, once or several times. */
 export interface EngineRequest {

@@ -122,6 +122,25 @@ describe("TextEngine", () => {
     await expect.poll(isIdle, { timeout: 1000 }).toBe(true);
   });
 
+  it("refuses a megabyte without a space at once, and takes what just fits", async () => {
+    const messages = [{ role: "user", content: "a".repeat(1 << 20) }];
+    for (const prompt of ["a".repeat(1 << 20), { messages }]) {
+      const started = performance.now();
+      expect(() => text.submit({ prompt })).toThrow(
+        expect.objectContaining({ code: "PromptTooLong" }) as Error,
+      );
+      expect(performance.now() - started).toBeLessThan(2000);
+    }
+    const most = model.config.maxPositions - 1;
+    const words = " the".repeat(most);
+    expect(words.length).toBe(4 * most);
+    const { promptTokens, choices } = await ask({ prompt: words, maxTokens: 4 });
+    expect([promptTokens, choices[0]!.ends[0]]).toEqual([
+      most,
+      expect.objectContaining({ tokens: 1, finishReason: "length" }),
+    ]);
+  });
+
   it("refuses what is wrong before anything is computed", () => {
     const plain = new TextEngine(engine, tokenizer, model.config);
     const messages = [{ role: "user", content: "x" }];

@@ -12,6 +12,7 @@ import type { ChatTemplate } from "../template/chat-template";
 import type { Tokenizer } from "../tokenizer/tokenizer";
 import { ChoiceText } from "./choice-text";
 import { ConversationEncoder, GrowingConversation, type ConversationState } from "./conversation";
+import { checkPromptLength } from "./prompt-length";
 import type { ChosenToken, Prompt, TextEvent, TextRequest, TextToken } from "./text-request";
 
 /** What runs tokens: `Engine`, or anything else that keeps its promises. */
@@ -87,13 +88,19 @@ export class TextEngine {
 
   /**
    * The tokens of a prompt.
-   * @throws GenerationError `MissingTemplate`, `TemplateFailed`, `TemplateTooCostly`, `UnknownToken`
+   * @throws GenerationError `MissingTemplate`, `TemplateFailed`, `TemplateTooCostly`, `PromptTooLong`, `UnknownToken`
    */
   encode(prompt: Prompt): Int32Array {
-    if (typeof prompt === "string") return this.tokenizer.encode(prompt);
+    const { maxPositions } = this.limits;
+    if (typeof prompt === "string") {
+      checkPromptLength(this.tokenizer, prompt, maxPositions);
+      return this.tokenizer.encode(prompt);
+    }
     if (!("messages" in prompt)) return Int32Array.from(prompt);
     const encoder = this.conversationEncoder();
-    return encoder.encode(encoder.render(prompt));
+    const rendered = encoder.render(prompt);
+    checkPromptLength(this.tokenizer, rendered, maxPositions);
+    return encoder.encode(rendered);
   }
 
   /** A conversation turn by turn, from its beginning or from where it was left. Throws GenerationError `MissingTemplate`. */

@@ -42,13 +42,12 @@ export async function until(
   milliseconds: number,
 ): Promise<number> {
   const started = performance.now();
-  while (!(await holds())) {
-    if (performance.now() - started > milliseconds) {
-      throw new Error(`It did not come about in ${milliseconds} ms.`);
-    }
+  const elapsed = () => performance.now() - started;
+  while (!(await holds()) && elapsed() <= milliseconds) {
     await new Promise((resolve) => void setTimeout(resolve, 10));
   }
-  return performance.now() - started;
+  if (elapsed() > milliseconds) throw new Error(`It did not come about in ${milliseconds} ms.`);
+  return elapsed();
 }
 
 /**
