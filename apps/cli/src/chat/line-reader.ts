@@ -7,14 +7,19 @@ export class LineReader {
   private readonly lines: string[] = [];
   private ended = false;
   private wake: (() => void) | undefined;
+  /** Somebody is asked for a line; what is typed at other times is shown with the next prompt. */
+  private isAsking = false;
 
   /** `onInterrupt` is called for Ctrl-C on a terminal, which otherwise would end the program. */
-  constructor({ stdin, stdout, signal }: Io, onInterrupt: () => void) {
+  constructor(
+    private readonly io: Io,
+    onInterrupt: () => void,
+  ) {
+    const { stdin, stdout, signal } = io;
     const isTerminal = stdin?.isTTY === true && stdout.isTTY === true;
     this.readline = createInterface({
       input: stdin ?? process.stdin,
-      // Only a terminal shows what is typed.
-      ...(isTerminal && { output: stdout as unknown as NodeJS.WritableStream }),
+      ...(isTerminal && { output: this.echo() }),
       terminal: isTerminal,
     });
     this.readline.on("SIGINT", onInterrupt);
@@ -23,21 +28,26 @@ export class LineReader {
     signal.addEventListener("abort", () => this.close(), { once: true });
   }
 
+  /** Whether a person sits in front of it. */
+  get isTerminal(): boolean {
+    return this.readline.terminal;
+  }
+
   /** The next line, undefined at the end of the input. */
   async next(prompt: string): Promise<string | undefined> {
-    if (this.isTerminal && !this.ended && this.lines.length === 0) {
+    if (this.isTerminal && this.lines.length > 0) {
+      this.io.stdout.write(`${prompt}${this.lines[0]}\n`);
+    } else if (this.isTerminal && !this.ended) {
+      this.isAsking = true;
       this.readline.setPrompt(prompt);
-      this.readline.prompt();
+      // What was typed meanwhile stays, with the cursor where it is.
+      this.readline.prompt(true);
     }
     while (this.lines.length === 0 && !this.ended) {
       await new Promise<void>((resolve) => (this.wake = resolve));
     }
+    this.isAsking = false;
     return this.lines.shift();
-  }
-
-  /** Whether a person sits in front of it. */
-  get isTerminal(): boolean {
-    return this.readline.terminal;
   }
 
   /** Shows the prompt again, with what was typed so far. */
@@ -47,6 +57,13 @@ export class LineReader {
 
   close(): void {
     this.readline.close();
+  }
+
+  /** The terminal as readline sees it: what is typed is shown only while somebody is asked. */
+  private echo(): NodeJS.WritableStream {
+    const { stdout } = this.io;
+    const write = (text: string) => (this.isAsking ? stdout.write(text) : true);
+    return Object.assign(Object.create(stdout) as NodeJS.WritableStream, { write });
   }
 
   private take(line: string | undefined): void {
