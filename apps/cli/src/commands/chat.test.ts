@@ -19,8 +19,12 @@ interface Result {
 }
 
 /** A chat with the sample model whose conversations are kept in `home`. */
-async function chat(home: string, input: readonly string[], ...flags: string[]) {
-  const argv = ["chat", "sample", "--max-tokens", "20", "--threads", "1", ...flags];
+function chat(home: string, input: readonly string[], ...flags: string[]) {
+  return chatWith("sample", home, input, ...flags);
+}
+
+async function chatWith(model: string, home: string, input: readonly string[], ...flags: string[]) {
+  const argv = ["chat", model, "--max-tokens", "20", "--threads", "1", ...flags];
   const { code, stderr, result } = await transmlaJson(argv, {
     input,
     env: { XDG_STATE_HOME: home },
@@ -89,6 +93,22 @@ describe("chat", () => {
     const sound = await goOn(snapshot);
     expect(sound.stderr).toBe("");
     expect(sound.result.turns[0]!.cachedTokens).toBeGreaterThan(40);
+  });
+
+  it("goes on with latents as with keys and values, and never with the cache of another model", async () => {
+    const home = await temporaryFolder();
+    const latent = join(home, "latent");
+    await transmla(["convert", "sample", latent, "--method", "exact", "--threads", "1"]);
+    const whole = await chatWith(latent, await temporaryFolder(), said.slice(0, 2));
+    expect(whole.result.groupedCacheBytes).toBeGreaterThan(0);
+    const first = await chatWith(latent, home, said.slice(0, 1), "--chat", "shared");
+    const second = await chatWith(latent, home, said.slice(1, 2), "--chat", "shared");
+    expect(answers(second.result)).toEqual(answers(whole.result));
+    expect(second.result.turns[0]!.cachedTokens).toBe(first.result.tokens - 1);
+    const other = await chat(home, said.slice(2), "--chat", "shared");
+    expect(other.stderr).toContain("the kept cache is not used");
+    expect(other.result.messages).toHaveLength(6);
+    expect(other.result.turns[0]!.cachedTokens).toBe(0);
   });
 
   it("keeps conversations apart by name, and begins anew when told to", async () => {
