@@ -14,7 +14,7 @@ export const SETTINGS = {
   keep: "12.5%",
   distill: [
     "--steps",
-    "150",
+    "100",
     "--batch",
     "1024",
     "--context",
@@ -39,7 +39,7 @@ export async function heal(_, { seeds, progress }) {
       await transmla("convert", "sample", student, "--keep", SETTINGS.keep, "--seed", String(seed));
       const before = await nll(student);
       progress(`seed ${seed}: distilling`);
-      const { seconds, tokens, tokensPerSecond, memory, peakRssBytes } = await transmla(
+      const { seconds, tokens, tokensPerSecond, plannedBytes, peakRssBytes } = await transmla(
         "distill",
         student,
         out,
@@ -53,7 +53,6 @@ export async function heal(_, { seeds, progress }) {
       );
       const after = await nll(out);
       const wonBack = (before - after) / (before - original);
-      const planned = memory.total;
       rows.push({
         seed,
         before,
@@ -62,7 +61,7 @@ export async function heal(_, { seeds, progress }) {
         seconds,
         tokens,
         tokensPerSecond,
-        planned,
+        plannedBytes,
         peakRssBytes,
       });
       progress(

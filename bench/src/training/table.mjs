@@ -38,7 +38,7 @@ const sections = {
         percent(row.wonBack),
         row.seconds.toFixed(0),
         row.tokensPerSecond.toFixed(0),
-        `${(row.peakRssBytes / 1e6).toFixed(0)} / ${(row.planned / 1e6).toFixed(0)} MB`,
+        `${(row.peakRssBytes / 1e6).toFixed(0)} / ${(row.plannedBytes / 1e6).toFixed(0)} MB`,
       ]),
     ),
   ],

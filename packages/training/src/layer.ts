@@ -1,5 +1,5 @@
 import { layerPrefix } from "@transmla/models";
-import { linear, rmsNorm, scaled, sum } from "./operations";
+import { linear, rmsNorm } from "./operations";
 import type { Parameters } from "./parameters";
 import type { Tape, Variable } from "./tape";
 
@@ -22,15 +22,12 @@ export class Layer {
     return this.parameters.get(this.#prefix + name);
   }
 
-  /** `y = x W^T + b`, and what an adapter adds: `(alpha / rank) x A^T B^T`. */
+  /** `y = x W^T + b`, with an adapter `y = x (W + factor B A)^T + b`. */
   project(tape: Tape, name: string, x: Variable): Variable {
     const weight = `${name}.weight`;
     const bias = this.has(`${name}.bias`) ? this.parameter(`${name}.bias`) : undefined;
-    const y = linear(tape, x, this.parameter(weight), bias);
     const adapter = this.parameters.adapters.get(this.#prefix + weight);
-    if (!adapter) return y;
-    const { a, b, factor } = adapter;
-    return sum(tape, y, scaled(tape, linear(tape, linear(tape, x, a), b), factor));
+    return linear(tape, x, this.parameter(weight), bias, adapter);
   }
 
   /** An RMS norm, where the model has one. */

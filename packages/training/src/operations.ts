@@ -3,24 +3,69 @@ import type { Tape, Variable } from "./tape";
 
 /** The operations of a decoder with their gradients; shapes as in `Device` and `TrainingOperations`. */
 
-/** `y = x W^T + b`: `x [tokens, in]`, `W [out, in]`, `b [1, out]`. */
-export function linear(tape: Tape, x: Variable, weight: Variable, bias?: Variable): Variable {
+/** A low-rank matrix beside another: `factor B A`, `a [rank, in]`, `b [out, rank]`. */
+export interface LowRank {
+  readonly a: Variable;
+  readonly b: Variable;
+  readonly factor: number;
+}
+
+/** `y = x W^T + b`: `x [tokens, in]`, `W [out, in]`, `b [1, out]`; with `beside`, `y = x (W + factor B A)^T + b`. */
+export function linear(
+  tape: Tape,
+  x: Variable,
+  weight: Variable,
+  bias?: Variable,
+  beside?: LowRank,
+): Variable {
   const { device } = tape;
   const { training } = device;
   const value = training.product("abT", x.value, weight.value);
-  if (bias) {
-    const [tokens] = x.value.shape;
-    const ones = device.tensor(new Float32Array(tokens).fill(1), [tokens, 1]);
-    training.product("ab", ones, bias.value, value);
-    device.release(ones);
-  }
-  const inputs = bias ? [x, weight, bias] : [x, weight];
+  if (bias) addToRows(tape, value, bias.value);
+  const low = beside && lowRankProduct(tape, x, beside, value);
+  const inputs = [x, weight, ...(bias ? [bias] : []), ...(beside ? [beside.a, beside.b] : [])];
   return tape.record(value, inputs, (dy) => {
     tape.addProduct(x, "ab", dy, weight.value);
     tape.addProduct(weight, "aTb", dy, x.value);
     if (bias?.tracked) tape.add(bias, training.columnSums(dy));
+    low?.(dy);
   });
 }
+
+/** `y[t] += row`; changes `y`. */
+function addToRows({ device }: Tape, y: Tensor, row: Tensor): void {
+  const [tokens] = y.shape;
+  const ones = device.tensor(new Float32Array(tokens).fill(1), [tokens, 1]);
+  device.training.product("ab", ones, row, y);
+  device.release(ones);
+}
+
+/** Adds `factor x A^T B^T` to `y`; the result hands its gradient on. Only `rank` numbers a token are kept. */
+function lowRankProduct(
+  tape: Tape,
+  x: Variable,
+  { a, b, factor }: LowRank,
+  y: Tensor,
+): (dy: Tensor) => void {
+  const { device } = tape;
+  const { training } = device;
+  const inner = training.product("abT", x.value, a.value);
+  multiply(tape, inner, factor);
+  training.product("abT", inner, b.value, y);
+  return (dy) => {
+    tape.addProduct(b, "aTb", dy, inner);
+    const dInner = training.product("ab", dy, b.value);
+    multiply(tape, dInner, factor);
+    tape.addProduct(a, "aTb", dInner, x.value);
+    tape.addProduct(x, "ab", dInner, a.value);
+    device.release(inner);
+    device.release(dInner);
+  };
+}
+
+/** `x = factor * x` */
+const multiply = ({ device }: Tape, x: Tensor, factor: number): void =>
+  device.training.addScaled(x, x, factor - 1);
 
 /** `y = a + b` */
 export function sum(tape: Tape, a: Variable, b: Variable): Variable {

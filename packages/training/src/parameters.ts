@@ -73,7 +73,7 @@ export class Parameter implements Variable {
   }
 }
 
-/** The factors beside one matrix. */
+/** The factors beside one matrix, as `LowRank`. */
 export interface Adapter {
   /** `[rank, in]` */
   readonly a: Parameter;

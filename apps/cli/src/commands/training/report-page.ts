@@ -37,7 +37,7 @@ export function reportPage(
     ["data", `${job.data.name}, ${count(job.data.documents.count)} documents`],
     ["steps", `${count(reports.length)}, ${count(tokens)} tokens`],
     ["time", `${duration(seconds)}, ${rate(tokens / busy, "tokens")}`],
-    ["memory planned", bytes(job.memory.total)],
+    ["memory planned", bytes(job.memory.total + job.programBytes)],
     ...validationFacts(validation),
   ];
   const held = validation.map(({ step, nll }) => [step, nll] as const);

@@ -53,6 +53,8 @@ export interface TrainingJob extends TrainingTask {
   readonly data: TrainingData;
   readonly context: number;
   readonly memory: MemoryPlan;
+  /** Bytes that the program takes before anything is loaded. */
+  readonly programBytes: number;
 }
 
 /** Checks everything, then trains, and writes the model when the last step is made. */
@@ -88,7 +90,8 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
       teacher: teacher?.files.config,
       threads: context.threads,
     });
-    const job: TrainingJob = { ...task, data, context: tokens, memory };
+    const programBytes = process.memoryUsage().rss;
+    const job: TrainingJob = { ...task, data, context: tokens, memory, programBytes };
     printPlan(terminal, job);
     if (flags.dryRun) return plannedResult(job);
     const write = (output: WritableFolder) => execute(context, job, output, companions);
@@ -107,11 +110,16 @@ function outputFiles(files: ModelFiles, companions: Iterable<string>): string[] 
   return [...shards.map(({ file }) => file), ...companions, LOSS_FILE, "config.json"];
 }
 
-const plannedResult = ({ flags, data, memory, context }: TrainingJob): Result => ({
-  steps: flags.steps,
-  documents: data.documents.count,
-  context,
+const plannedResult = (job: TrainingJob): Result => ({
+  steps: job.flags.steps,
+  documents: job.data.documents.count,
+  context: job.context,
+  ...plannedMemory(job),
+});
+
+const plannedMemory = ({ memory, programBytes }: TrainingJob) => ({
   memory,
+  plannedBytes: memory.total + programBytes,
 });
 
 async function execute(
@@ -243,11 +251,7 @@ async function writeModel(
   });
 }
 
-function resultOf(
-  { memory }: TrainingJob,
-  { reports, validation }: Curve,
-  seconds: number,
-): Result {
+function resultOf(job: TrainingJob, { reports, validation }: Curve, seconds: number): Result {
   const tokens = reports.reduce((sum, report) => sum + report.tokens, 0);
   const stepSeconds = reports.reduce((sum, report) => sum + report.seconds, 0);
   return {
@@ -261,7 +265,7 @@ function resultOf(
     },
     seconds,
     tokensPerSecond: tokens / stepSeconds,
-    memory,
+    ...plannedMemory(job),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -6,7 +6,7 @@ import type { TrainingJob } from "./run";
 
 /** Tells a person what will be done. */
 export function printPlan(terminal: Terminal, job: TrainingJob): void {
-  const { flags, data, model, teacher, objective, context, memory, out } = job;
+  const { flags, data, model, teacher, objective, context, memory, programBytes, out } = job;
   const { steps, batch, accumulate, train, rank } = flags;
   const { dim, bold } = terminal.colour;
   const adapters = train === "adapters" ? ` of rank ${rank}` : "";
@@ -16,6 +16,7 @@ export function printPlan(terminal: Terminal, job: TrainingJob): void {
     ...(teacher ? [`teacher ${bytes(memory.teacher)}`] : []),
     `activations ${bytes(memory.activations)}`,
     `working space ${bytes(memory.working)}`,
+    `program ${bytes(programBytes)}`,
   ];
   terminal.print(
     bold(`${model.name} → ${out}`),
@@ -28,7 +29,7 @@ export function printPlan(terminal: Terminal, job: TrainingJob): void {
         ["steps", `${count(steps)} of ${count(batch * accumulate)} tokens`],
         ["objective", describeObjective(objective, teacher?.name)],
         ["trained", `${train}${adapters}`],
-        ["memory", `${bytes(memory.total)}: ${parts.join(", ")}`],
+        ["memory", `${bytes(memory.total + programBytes)}: ${parts.join(", ")}`],
       ],
       dim,
     ),
