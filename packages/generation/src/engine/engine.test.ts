@@ -208,48 +208,43 @@ describe("a window that slides", () => {
   const window = { sinks: 4, tokens: 40 };
 
   it("goes on beyond the model's context, in a cache that does not grow", async () => {
-    // 8 sinks, 40 tokens, a page and a step: at most 72 tokens of 256, 9 pages.
-    await withEngine(
-      { window, stepTokens: 16, cache: { capacity: 72, pageTokens: 8 } },
-      async (engine) => {
-        const run = engine.submit(request({ maxTokens: 400 }));
-        const [tokens] = await collect(run);
-        expect(tokens).toHaveLength(400);
-        expect(run.summaries[0]!.finishReason).toBe("length");
-        // Nothing is dropped before the 49th token of the text.
-        expect(tokens!.slice(0, 40)).toEqual(await generated({ maxTokens: 40 }));
-        const long = Int32Array.from({ length: 300 }, (_, i) => (i % 90) + 1);
-        const [more] = await collect(engine.submit(request({ promptTokens: long, maxTokens: 5 })));
-        expect(more).toHaveLength(5);
-        expect(engine.load.reservedTokens).toBe(0);
-      },
-    );
+    // 8 sinks, 40 tokens and a page: at most 56 tokens, where the model has 256.
+    await withEngine({ window, cache: { capacity: 56, pageTokens: 8 } }, async (engine) => {
+      const run = engine.submit(request({ maxTokens: 400 }));
+      const [tokens] = (await collect(run)) as [number[]];
+      expect(tokens).toHaveLength(400);
+      expect(run.summaries[0]!.finishReason).toBe("length");
+      // Nothing is dropped before 56 tokens are there: 24 of the prompt, and 32.
+      const whole = await generated({ maxTokens: 70 });
+      expect(tokens.slice(0, 33)).toEqual(whole.slice(0, 33));
+      expect(tokens.slice(33, 70)).not.toEqual(whole.slice(33));
+      const long = Int32Array.from({ length: 300 }, (_, i) => (i % 90) + 1);
+      const [more] = await collect(engine.submit(request({ promptTokens: long, maxTokens: 5 })));
+      expect(more).toHaveLength(5);
+      expect(engine.load.reservedTokens).toBe(0);
+    });
   });
 
-  it("says of every request the same, alone or not", async () => {
-    const options = { window, stepTokens: 16 };
-    const submit = (engine: Engine) =>
-      prompts().map((promptTokens) => engine.submit(request({ promptTokens, maxTokens: 90 })));
-    const together = await withEngine(options, (engine) =>
-      Promise.all(submit(engine).map(collect)),
+  it("says the same alone or not, in pieces or not, with guesses or without", async () => {
+    const long = Int32Array.from({ length: 150 }, (_, i) => (7 * i) % 90);
+    const all = [...prompts(), long].map((promptTokens) =>
+      request({ promptTokens, maxTokens: 60 }),
     );
-    const alone: number[][][] = [];
-    for (const promptTokens of prompts()) {
-      alone.push(
-        await withEngine(options, (engine) =>
-          collect(engine.submit(request({ promptTokens, maxTokens: 90 }))),
-        ),
+    const texts = (options: Partial<EngineOptions>, requests: readonly EngineRequest[]) =>
+      withEngine({ window, ...options }, (engine) =>
+        Promise.all(requests.map((one) => collect(engine.submit(one)))),
       );
-    }
-    expect(together).toEqual(alone);
-    const forks = await withEngine(options, (engine) =>
-      collect(engine.submit(request({ n: 2, maxTokens: 90 }))),
-    );
+    const alone: number[][][] = [];
+    for (const one of all) alone.push(...(await texts({}, [one])));
+    expect(await texts({}, all)).toEqual(alone);
+    expect(await texts({ stepTokens: 5 }, all)).toEqual(alone);
+    expect(await texts({ speculation: { drafter: promptLookup() } }, all)).toEqual(alone);
+    const [forks] = await texts({}, [{ ...all[0]!, n: 2 }]);
     expect(forks).toEqual([alone[0]![0], alone[0]![0]]);
   });
 
   it("must fit the model", () => {
-    expect(() => new Engine(model, { cache, window: { tokens: 240 } })).toThrow(
+    expect(() => new Engine(model, { cache, window: { tokens: 241 } })).toThrow(
       expect.objectContaining({ code: "InvalidOption" }),
     );
   });

@@ -16,12 +16,12 @@ import type { EngineLoad, EngineRequest, EngineRun } from "./request";
 import { Run } from "./run";
 import {
   mostPages,
-  slide,
+  makeRoom,
   slidingWindow,
   type SlidingWindow,
   type WindowOptions,
 } from "./sliding-window";
-import { planStep, runStep, type Part, type StepLogits } from "./step";
+import { planStep, runStep, type Part, type StepLimits, type StepLogits } from "./step";
 
 export interface EngineOptions {
   /** The cache of all requests: `bytes` or `capacity`, and `storage` and `pageTokens` where the defaults do not fit. */
@@ -52,11 +52,10 @@ export interface EngineOptions {
  */
 export class Engine {
   readonly cache: PagedCache;
-  private readonly stepTokens: number;
+  private readonly limits: StepLimits;
   private readonly maxRunning: number;
   private readonly maxWaiting: number;
   private readonly drafter: Drafter | undefined;
-  private readonly draftTokens: number;
   private readonly window: SlidingWindow | undefined;
   private waiting: Run[] = [];
   private running: Run[] = [];
@@ -69,16 +68,19 @@ export class Engine {
     private readonly model: Model,
     { cache, stepTokens = 64, maxRunning = 64, maxWaiting = 256, ...options }: EngineOptions,
   ) {
-    this.stepTokens = checkCount("stepTokens", stepTokens);
     this.maxRunning = checkCount("maxRunning", maxRunning);
     this.maxWaiting = checkCount("maxWaiting", maxWaiting);
     const { speculation, window } = options;
     this.drafter = speculation?.drafter;
-    this.draftTokens = speculation ? checkCount("speculation.tokens", speculation.tokens ?? 4) : 0;
+    this.limits = {
+      stepTokens: checkCount("stepTokens", stepTokens),
+      draftTokens: speculation ? checkCount("speculation.tokens", speculation.tokens ?? 4) : 0,
+      roomOf: (sequence) =>
+        this.window ? makeRoom(model, this.cache, sequence, this.window) : Infinity,
+    };
     this.cache = model.createCache(cache);
     try {
-      const step = Math.max(this.stepTokens, this.draftTokens + 1);
-      this.window = window && slidingWindow(window, this.cache, model, step);
+      this.window = window && slidingWindow(window, this.cache, model);
     } catch (error) {
       this.cache.destroy();
       throw error;
@@ -200,12 +202,7 @@ export class Engine {
 
   private async step(): Promise<void> {
     try {
-      const parts = await planStep(this.running, this.stepTokens, this.draftTokens);
-      if (this.window) {
-        for (const { sequence, tokens } of parts) {
-          slide(this.model, this.cache, sequence, this.window, tokens.length);
-        }
-      }
+      const parts = await planStep(this.running, this.limits);
       const logits = await runStep(this.model, this.cache, parts, parts.every(chosenByDevice));
       let row = 0;
       for (const part of parts) {
@@ -263,11 +260,13 @@ export class Engine {
     if (!this.mayAdmit) return;
     this.mayAdmit = false;
     const { cache } = this;
+    // What was computed within a window is never shared behind it.
+    const most = this.window?.most ?? Infinity;
     for (let run = this.waiting[0]; run; run = this.waiting[0]) {
       const { prompt, n } = run.request;
       const choices = this.running.reduce((sum, { request }) => sum + request.n, 0);
       if (choices > 0 && choices + n > this.maxRunning) return;
-      run.start(cache.open(prompt.subarray(0, -1)));
+      run.start(cache.open(prompt.subarray(0, Math.min(prompt.length - 1, most))));
       const pages = this.pagesInUse + this.pagesToCome + run.pagesToCome(cache, this.window);
       if (this.running.length > 0 && pages * cache.pageTokens > cache.capacity) return run.wait();
       this.running.push(run);

@@ -8,7 +8,7 @@ import type { CheckedRequest } from "./check-engine-request";
 export interface WindowOptions {
   /** First tokens, which attention leans on whatever they say; rounded up to whole pages (default 4). */
   readonly sinks?: number | undefined;
-  /** Last tokens at least. */
+  /** Last tokens at least; rounded up to whole pages. */
   readonly tokens: number;
 }
 
@@ -23,38 +23,39 @@ export interface SlidingWindow {
  * A window that a model can have (StreamingLLM: Xiao et al., arXiv 2309.17453): positions count within the cache, so that they
  * never exceed the model's, however long the text.
  *
- * @param step tokens that a step may add to a sequence
  * @throws GenerationError `InvalidOption`
  */
 export function slidingWindow(
   { sinks = 4, tokens }: WindowOptions,
   { pageTokens }: PagedCache,
   { config }: Model,
-  step: number,
 ): SlidingWindow {
-  const first = Math.ceil(checkCount("window.sinks", sinks, 0) / pageTokens) * pageTokens;
-  const most = first + checkCount("window.tokens", tokens) + pageTokens + step;
+  const inPages = (count: number) => Math.ceil(count / pageTokens) * pageTokens;
+  const first = inPages(checkCount("window.sinks", sinks, 0));
+  const most = first + inPages(checkCount("window.tokens", tokens)) + pageTokens;
   if (most <= config.maxPositions) return { sinks: first, most };
   throw new GenerationError(
     "InvalidOption",
-    `A window of ${tokens} tokens behind ${first}, with a page and a step, takes ${most} positions; the model has ${config.maxPositions}.`,
+    `A window of ${tokens} tokens behind ${first}, with a page being filled, takes ${most} positions; the model has ${config.maxPositions}.`,
     { option: "window.tokens", value: tokens, most, maxPositions: config.maxPositions },
   );
 }
 
-/** Drops the oldest pages behind the sinks, as many as `count` further tokens need. */
-export function slide(
+/**
+ * How many tokens a sequence can take. A full one loses its oldest page behind the sinks first: always one page and always at the
+ * same lengths, so that what a token sees does not depend on how many are computed at once.
+ */
+export function makeRoom(
   model: Model,
   cache: PagedCache,
   sequence: CacheSequence,
   { sinks, most }: SlidingWindow,
-  count: number,
-): void {
-  const excess = sequence.length + count - most;
-  if (excess <= 0) return;
-  const dropped = Math.ceil(excess / cache.pageTokens) * cache.pageTokens;
-  sequence.discard(sinks, dropped);
-  model.moveBack(cache, sequence, sinks, dropped);
+): number {
+  if (sequence.length === most) {
+    sequence.discard(sinks, cache.pageTokens);
+    model.moveBack(cache, sequence, sinks, cache.pageTokens);
+  }
+  return most - sequence.length;
 }
 
 /** Pages of one sequence at most. */

@@ -13,36 +13,46 @@ export interface Part extends ModelStep {
   readonly outputs: number;
 }
 
+/** What a step may hold. */
+export interface StepLimits {
+  readonly stepTokens: number;
+  /** Guesses per choice. */
+  readonly draftTokens: number;
+  /** Tokens that a sequence can take: at least one. */
+  readonly roomOf: (sequence: CacheSequence) => number;
+}
+
 /**
  * The parts of the next step: one token of every choice, and prompts, the oldest first, as far as `stepTokens` reach. Prompts
  * get at least a quarter of it, so that many choices cannot keep a new request waiting for ever.
  */
-export async function planStep(
-  runs: readonly Run[],
-  stepTokens: number,
-  draftTokens: number,
-): Promise<Part[]> {
+export async function planStep(runs: readonly Run[], limits: StepLimits): Promise<Part[]> {
+  const { stepTokens, roomOf } = limits;
   const parts: Part[] = [];
   for (const run of runs) {
-    for (const choice of run.choices) parts.push(await choicePart(run, choice, draftTokens));
+    for (const choice of run.choices) parts.push(await choicePart(run, choice, limits));
   }
   const decoding = parts.reduce((sum, { tokens }) => sum + tokens.length, 0);
   let budget = Math.max(stepTokens - decoding, Math.ceil(stepTokens / 4));
   for (const run of runs) {
     const left = run.promptLeft;
     if (!left || budget === 0) continue;
-    const tokens = left.tokens.subarray(0, budget);
+    const tokens = left.tokens.subarray(0, Math.min(budget, roomOf(left.sequence)));
     parts.push({ run, sequence: left.sequence, tokens, outputs: 1 });
     budget -= tokens.length;
   }
   return parts;
 }
 
-async function choicePart(run: Run, choice: Choice, draftTokens: number): Promise<Part> {
+async function choicePart(
+  run: Run,
+  choice: Choice,
+  { draftTokens, roomOf }: StepLimits,
+): Promise<Part> {
   const { sequence, drafts, tokens: all } = choice;
   const last = all.subarray(-1);
   // The last token that may be made needs no guess behind it.
-  const most = Math.min(draftTokens, choice.left - 1);
+  const most = Math.min(draftTokens, choice.left - 1, roomOf(sequence) - 1);
   const guesses = drafts && most > 0 ? await drafts.propose(all, most) : undefined;
   const tokens = guesses?.length ? Int32Array.of(...last, ...guesses.subarray(0, most)) : last;
   return { run, choice, sequence, tokens, outputs: tokens.length };
