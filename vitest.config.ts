@@ -1,6 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { readmeExamples } from "./tools/readme-examples.ts";
+import { hasSoftwareGpu, offerSoftwareGpu } from "./tools/software-gpu.ts";
+
+offerSoftwareGpu();
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -22,5 +25,7 @@ export default defineConfig({
     testTimeout: 60_000,
     pool: "forks",
     maxWorkers: 2,
+    // Where there is one in software, tests that find no GPU fail instead of being skipped.
+    provide: { gpuRequired: hasSoftwareGpu },
   },
 });

@@ -14,3 +14,9 @@ describe.each(readdirSync(packages))("the README of %s", (name) => {
     await import(/* @vite-ignore */ `${packages}/${name}/README.example-${index}.ts`);
   });
 });
+
+const docs = fileURLToPath(new URL("../docs", import.meta.url));
+
+it.each(["custom-operation"])("the code of docs/%s.md runs", async (name) => {
+  await import(/* @vite-ignore */ `${docs}/${name}.page.ts`);
+});

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { cpuDevice, referenceDevice, type Device } from "@transmla/kernels";
+import { CliError } from "./errors";
 
 export interface DeviceOptions {
   /** Threads that compute; default: as many as the machine runs at once. Devices without threads ignore it. */
@@ -13,11 +14,30 @@ const MOST_THREADS = 16;
 const devices = {
   cpu: ({ threads = Math.min(availableParallelism(), MOST_THREADS) }) => cpuDevice({ threads }),
   reference: () => referenceDevice(),
+  webgpu: () =>
+    fromPackage("@transmla/kernels-webgpu webgpu", async () => {
+      return (await import("@transmla/kernels-webgpu")).webgpuDevice();
+    }),
+  gpujs: () =>
+    fromPackage("@transmla/kernels-gpujs", async () => {
+      return (await import("@transmla/kernels-gpujs")).gpujsDevice();
+    }),
 } as const satisfies Readonly<Record<string, (options: DeviceOptions) => Device | Promise<Device>>>;
 
 export type DeviceName = keyof typeof devices;
 
 export const deviceNames = Object.keys(devices) as readonly DeviceName[];
+
+/** A device of packages that the CLI does without until they are asked for. @param names what to install */
+async function fromPackage(names: string, make: () => Promise<Device>): Promise<Device> {
+  try {
+    return await make();
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== "ERR_MODULE_NOT_FOUND") throw cause;
+    const message = `this device needs packages that are not installed: npm install ${names}`;
+    throw new CliError("PackageMissing", message, { packages: names.split(" ") }, { cause });
+  }
+}
 
 /** Makes a device. */
 export async function openDevice(name: DeviceName, options: DeviceOptions): Promise<Device> {

@@ -15,6 +15,7 @@ export const cliErrors = {
   HubAnswer: "The hub answered something that cannot be understood.",
   HubNoModel: "The repository has no model that can be read.",
   HubHashMismatch: "A downloaded file is not the one that was announced.",
+  PackageMissing: "The device that was asked for is in a package that is not installed.",
   DiskFull: "The disk has not enough room for a download or an output.",
   ChatUnreadable: "The file of a kept conversation is not one of this program's.",
   AddressUnusable: "The address to serve on is taken, not allowed, or not of this machine.",

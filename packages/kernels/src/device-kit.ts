@@ -12,5 +12,8 @@ export {
   storedRowBytes,
 } from "./cache-storage";
 export { makePagePool, makeTensor, makeWeight, Registry, ScopeStack } from "./resources";
+export { route } from "./reference/feed-forward";
+export { routeExperts } from "./routing";
+export { wayOf } from "./cpu/way";
 export { blockNumbers, decodeRows, rowBytes, weightStorages } from "./storage";
 export * from "./validate";

@@ -114,6 +114,15 @@ export interface Device {
   argmax(x: Tensor): Tensor;
 }
 
+/** A device whose hardware has a clock of its own: what it takes there says nothing of the way there and back. */
+export interface TimedDevice extends Device {
+  /**
+   * Seconds that the hardware takes for what `body` enqueues, from its first command to its last; `undefined` where it cannot tell.
+   * Runs what was enqueued before first. `body` is synchronous and reads nothing.
+   */
+  gpuSeconds(body: () => void): Promise<number | undefined>;
+}
+
 /** What somebody is about to put on a device. */
 export interface MemoryNeeds {
   readonly weights?: readonly Pick<Weight, "shape" | "storage">[] | undefined;

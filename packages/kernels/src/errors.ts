@@ -8,6 +8,8 @@
  * - `OutOfMemory`: the device has no room; nothing was allocated.
  * - `Released`: the resource was released, or its device destroyed.
  * - `ForeignResource`: the resource belongs to another device.
+ * - `DeviceLost`: the hardware or its driver went away; make a new device and load the model again.
+ * - `DeviceFailure`: the hardware reported an error in work that was given to it.
  */
 export type KernelsErrorCode =
   | "ShapeMismatch"
@@ -17,7 +19,9 @@ export type KernelsErrorCode =
   | "UnsupportedPlatform"
   | "OutOfMemory"
   | "Released"
-  | "ForeignResource";
+  | "ForeignResource"
+  | "DeviceLost"
+  | "DeviceFailure";
 
 const brand = Symbol.for("@transmla/error");
 

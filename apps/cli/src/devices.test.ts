@@ -1,0 +1,80 @@
+import { folder } from "@transmla/tensor-io";
+import type { Device } from "@transmla/kernels";
+import { webgpuDevice } from "@transmla/kernels-webgpu";
+import { loadModel, openModel } from "@transmla/models";
+import { modelFolderPath } from "@transmla/sample-model";
+import { describe, expect, inject, it } from "vitest";
+import { transmla, transmlaJson } from "./testing";
+
+const reason = await webgpuDevice().then(
+  (device) => device.destroy(),
+  (error: Error) => error.message,
+);
+if (reason !== undefined) {
+  if (inject("gpuRequired")) throw new Error(reason);
+  console.warn(`Skipped: the CLI on WebGPU. ${reason}`);
+}
+
+/** A GPU in software beside other tests takes its time. */
+const PATIENCE_MS = 300_000;
+
+/** Greedy tokens of the sample model. */
+async function greedy(device: string): Promise<unknown> {
+  const prompt = ["generate", "sample", "--prompt", "ROMEO:", "--max-tokens", "100"];
+  const { code, result, stderr } = await transmlaJson([...prompt, "--device", device]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return result["tokens"];
+}
+
+describe.skipIf(reason !== undefined)("--device webgpu", () => {
+  it(
+    "gives the same 100 greedy tokens as the CPU",
+    async () => {
+      const tokens = await greedy("webgpu");
+      expect(tokens).toHaveLength(100);
+      expect(tokens).toEqual(await greedy("cpu"));
+    },
+    PATIENCE_MS,
+  );
+
+  it("decodes a token in one submission, reading back four bytes and making nothing anew", async () => {
+    const device = await webgpuDevice();
+    const files = await openModel(await folder(modelFolderPath()));
+    const model = await loadModel(files, device);
+    const cache = model.createCache({ capacity: 64 });
+    const sequence = cache.open();
+    const step = async (token: number) => {
+      const logits = model.forward(cache, [{ sequence, tokens: Int32Array.of(token) }]);
+      const choice = device.argmax(logits);
+      const [next] = await (device as Device).read(choice);
+      device.release(choice);
+      device.release(logits);
+      return next!;
+    };
+    let token = await step(1);
+    token = await step(token);
+    token = await step(token);
+    const before = { ...device.statistics };
+    for (let i = 0; i < 5; i++) token = await step(token);
+    const { submissions, bytesRead, buffersCreated, bindGroupsCreated } = device.statistics;
+    expect(submissions - before.submissions).toBe(5);
+    expect(bytesRead - before.bytesRead).toBe(5 * 4);
+    expect({ buffersCreated, bindGroupsCreated }).toEqual({
+      buffersCreated: before.buffersCreated,
+      bindGroupsCreated: before.bindGroupsCreated,
+    });
+    device.destroy();
+    await files.close();
+  });
+});
+
+describe("--device gpujs", () => {
+  it("gives the same 100 greedy tokens as the CPU", async () => {
+    expect(await greedy("gpujs")).toEqual(await greedy("cpu"));
+  });
+});
+
+it("names every device in the help", async () => {
+  const { stdout } = await transmla(["generate", "--help"]);
+  for (const name of ["cpu", "webgpu", "gpujs", "reference"]) expect(stdout).toContain(name);
+});

@@ -1,0 +1,2 @@
+export { webgpuDevice } from "./webgpu-device";
+export type { WebgpuDevice, WebgpuDeviceOptions, WebgpuStatistics } from "./webgpu-options";

@@ -1,0 +1,1 @@
+throw new Error("headless-gl is not installed in this repository; gpu.js runs without it.");
