@@ -79,10 +79,18 @@ export function keepMinP(logits: Float32Array, p: number): Float32Array {
 /** `exp(x - max x) / sum exp(x - max x)` in float64. Throws GenerationError `InvalidLogits`. */
 export function softmax(logits: Float32Array): Float64Array {
   const top = maximum(logits);
-  const weights = Float64Array.from(logits, (logit) => Math.exp(logit - top));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const weights = new Float64Array(logits.length);
+  let sum = 0;
+  for (let index = 0; index < logits.length; index++) {
+    const logit = logits[index]!;
+    // Most tokens were filtered out.
+    if (logit === -Infinity && top !== -Infinity) continue;
+    weights[index] = Math.exp(logit - top);
+    sum += weights[index]!;
+  }
   if (!(sum > 0)) throw invalidLogits(logits);
-  return weights.map((weight) => weight / sum);
+  for (let index = 0; index < weights.length; index++) weights[index]! /= sum;
+  return weights;
 }
 
 /** Index of the largest logit, the first among equals. Throws GenerationError `InvalidLogits`. */
@@ -134,7 +142,9 @@ function nthLargest(values: Float32Array, n: number): number {
 }
 
 function maximum(values: Float32Array): number {
-  return values.reduce((top, value) => (value > top ? value : top), -Infinity);
+  let top = -Infinity;
+  for (const value of values) if (value > top) top = value;
+  return top;
 }
 
 function invalidLogits(logits: Float32Array): GenerationError {

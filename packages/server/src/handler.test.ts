@@ -128,6 +128,7 @@ describe("chat completions", () => {
     expect(once).toEqual(await texts(7));
     expect(new Set(once).size).toBe(3);
     expect(once).not.toEqual(await texts(8));
+    expect(await texts(-7)).toEqual(await texts(-7));
   });
 
   it("take messages in parts and without content", async () => {

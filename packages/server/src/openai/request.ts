@@ -83,11 +83,17 @@ function sharedFields(fields: Fields, model: ServedModel, limits: Limits) {
     frequencyPenalty: fields.number("frequency_penalty", -2, 2),
     repetitionPenalty: fields.number("repetition_penalty", 0.01, 100),
     logitBias: biasOf(fields),
-    seed: fields.integer("seed", 0, largestSeed),
+    seed: seedOf(fields),
     stop: stopsOf(fields, limits),
     format: formatOf(fields),
   };
   return { text, mode: { n, stream, streamUsage } };
+}
+
+/** OpenAI's seeds may be negative, the engine's are not: they wrap around. */
+function seedOf(fields: Fields): number | undefined {
+  const seed = fields.integer("seed", -largestSeed, largestSeed);
+  return seed !== undefined && seed < 0 ? seed + largestSeed + 1 : seed;
 }
 
 function stopsOf(fields: Fields, { stops, stopCharacters }: Limits): readonly string[] {
