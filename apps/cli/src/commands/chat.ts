@@ -31,8 +31,8 @@ export const chatCommand = defineCommand({
   },
   examples: [
     ["transmla chat ./smollm2-mla", "talk; the next time it goes on from there"],
-    ["transmla chat ./mla --system 'Answer in rhymes.' --temperature 0.8 --new", "another one"],
-    ["echo 'Who are you?' | transmla chat sample --json", "a single turn, for programs"],
+    ['transmla chat ./mla --system "Answer in rhymes." --temperature 0.8 --new', "another one"],
+    ["transmla chat sample --chat play", "with a name of its own"],
   ],
   action: (context, [model = ""], flags) =>
     withModel(context, model, async ({ files, name }) => {

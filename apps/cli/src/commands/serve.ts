@@ -52,8 +52,8 @@ export const serveCommand = defineCommand({
   examples: [
     ["transmla serve sample", "http://127.0.0.1:8080/v1, for this machine only"],
     [
-      `${keyVariable}=secret transmla serve ./mla --host 0.0.0.0 --cache-bytes 2GB`,
-      "for others, with a key",
+      "transmla serve ./mla --host 0.0.0.0 --api-key secret --cache-bytes 2GB",
+      `for others, with a key, which is better hidden in $${keyVariable}`,
     ],
   ],
   action: (context, [model = ""], flags) => {

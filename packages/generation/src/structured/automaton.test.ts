@@ -79,9 +79,9 @@ describe("Automaton", () => {
     };
     const automaton = new Automaton(tree);
     let state = automaton.start;
-    const started = performance.now();
+    const before = process.cpuUsage();
     for (let depth = 0; depth < 60; depth++) state = automaton.step(state, "[".charCodeAt(0))!;
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(5000);
     expect(state).not.toBeNull();
     expect(read(tree, "[[aa]a[a]]")).toBe("final");
     expect(read(tree, "[aaaa]")).toBe("no");

@@ -158,9 +158,10 @@ describe("JsonConstraint", () => {
     const quote = own.findIndex((bytes) => bytes.length === 1 && bytes[0] === 34);
     const logits = new Float32Array(tokens.length);
     const masked = () => {
-      const begun = performance.now();
+      // Processor time: a busy machine stretches every other.
+      const before = process.cpuUsage();
       constraint.mask(logits.fill(0));
-      return performance.now() - begun;
+      return process.cpuUsage(before).user / 1000;
     };
     masked();
     for (const byte of Buffer.from('{"name":')) {
@@ -173,7 +174,7 @@ describe("JsonConstraint", () => {
       return masked();
     });
     const median = times.toSorted((a, b) => a - b)[7]!;
-    expect(median).toBeLessThan(40);
-    expect(masked()).toBeLessThan(20);
+    expect(median).toBeLessThan(25);
+    expect(masked()).toBeLessThan(10);
   });
 });

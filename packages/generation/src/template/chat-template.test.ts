@@ -106,9 +106,10 @@ describe("a template's budget", () => {
       `{% set ns = namespace(a='a') %}{% for i in range(40) %}{% set ns.a = ns.a.replace('a', 'aa') %}{% endfor %}`,
     ],
   ])("stops %s", (_, source) => {
-    const started = performance.now();
+    // Processor time: a busy machine stretches every other.
+    const before = process.cpuUsage();
     expect(() => render(source)).toThrow(code("TemplateTooCostly"));
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
   });
 
   it("stops a recursion that does not end", () => {
@@ -134,7 +135,9 @@ describe("a template's budget", () => {
     ];
     const messages = Array.from({ length: 500 }, () => turn).flat();
     for (const name of ["SmolLM2", "tools", "turns"]) {
-      expect(render(golden.templates[name]!, {}, messages).length).toBeGreaterThan(500_000);
+      // In steps and characters: how long they take is up to the machine.
+      const text = render(golden.templates[name]!, { milliseconds: 60_000 }, messages);
+      expect(text.length).toBeGreaterThan(500_000);
     }
   });
 });

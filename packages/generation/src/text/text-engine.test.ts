@@ -125,11 +125,11 @@ describe("TextEngine", () => {
   it("refuses a megabyte without a space at once, and takes what just fits", async () => {
     const messages = [{ role: "user", content: "a".repeat(1 << 20) }];
     for (const prompt of ["a".repeat(1 << 20), { messages }]) {
-      const started = performance.now();
+      const before = process.cpuUsage();
       expect(() => text.submit({ prompt })).toThrow(
         expect.objectContaining({ code: "PromptTooLong" }) as Error,
       );
-      expect(performance.now() - started).toBeLessThan(2000);
+      expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
     }
     const most = model.config.maxPositions - 1;
     const words = " the".repeat(most);

@@ -228,12 +228,16 @@ describe("a template that is a bomb", () => {
       });
     const times: number[] = [];
     const done = new AbortController();
+    const healthTime = async () => {
+      const begun = performance.now();
+      expect((await fetch(`${url}/health`)).status).toBe(200);
+      return performance.now() - begun;
+    };
+    // What the machine takes anyway.
+    let usual = 0;
+    for (let count = 0; count < 20; count++) usual = Math.max(usual, await healthTime());
     const watch = (async () => {
-      while (!done.signal.aborted) {
-        const begun = performance.now();
-        expect((await fetch(`${url}/health`)).status).toBe(200);
-        times.push(performance.now() - begun);
-      }
+      while (!done.signal.aborted) times.push(await healthTime());
     })();
     const [first, second, other] = await Promise.all([chat(), chat(), post(url, short)]);
     done.abort();
@@ -244,7 +248,7 @@ describe("a template that is a bomb", () => {
     }
     expect(other.status).toBe(200);
     expect(times.length).toBeGreaterThan(10);
-    expect(Math.max(...times)).toBeLessThan(250);
+    expect(Math.max(...times)).toBeLessThan(250 + 4 * usual);
   });
 });
 
