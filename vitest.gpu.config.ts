@@ -1,12 +1,12 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
+import { chromiumPath } from "./tools/software-gpu.ts";
 import { sourceAliases } from "./vitest.config.ts";
 
 /**
  * The tests of the GPU devices in Node and in headless Chromium: `npm run test:webgpu`, `npm run test:gpujs`. Chromium comes from the system
- * (TRANSMLA_CHROMIUM, or /usr/bin/chromium); without a graphics card it brings a software adapter.
+ * (see tools/software-gpu.ts); without a graphics card it brings a software adapter.
  */
-const executablePath = process.env["TRANSMLA_CHROMIUM"] ?? "/usr/bin/chromium";
 const args = [
   "--no-sandbox",
   "--enable-unsafe-webgpu",
@@ -45,7 +45,11 @@ export default defineConfig({
             enabled: true,
             headless: true,
             provider: playwright({
-              launchOptions: { executablePath, args, ignoreDefaultArgs: ["--disable-gpu"] },
+              launchOptions: {
+                executablePath: chromiumPath,
+                args,
+                ignoreDefaultArgs: ["--disable-gpu"],
+              },
             }),
             instances: [{ browser: "chromium" }],
             screenshotFailures: false,
