@@ -91,6 +91,25 @@ describe.skipIf(noWebgpu !== undefined)("WebGPU", () => {
       device.destroy();
     });
 
+    test("of a long program go out in several batches, none in the midst of an operation", async () => {
+      const device = await webgpuDevice();
+      const table = device.weight([3, 1], "f32");
+      device.writeRows(table, 0, new Uint8Array(Float32Array.of(1, 2, 3).buffer));
+      let sum = device.tensor(Float32Array.of(0), [1, 1]);
+      // An odd number of commands per turn, so that a batch is full now before one, now before the other.
+      for (let i = 0; i < 6000; i++) {
+        const before = sum;
+        sum = device.scope(() => {
+          const row = device.embedding(table, Int32Array.of(i % 3));
+          return device.add(before, i % 2 ? device.gatherRows(row, Int32Array.of(0)) : row);
+        });
+        device.release(before);
+      }
+      expect([...(await device.read(sum))]).toEqual([12_000]);
+      expect(device.statistics.submissions).toBeGreaterThan(1);
+      device.destroy();
+    });
+
     test("take the GPU's own time, where it has a clock", async () => {
       const { device, raw } = await openedDevice();
       const weight = someWeight(device, 256, 256, "f32");

@@ -60,10 +60,10 @@ export class Recorder {
 
   /** Runs a program. `buffers` has the program's buffers but `host`, in their order, `params` its numbers in theirs. */
   run(program: Program, params: readonly number[], buffers: readonly Block[], grid: Grid): void {
-    if (this.#commands >= MOST_COMMANDS || !this.#arena.hasRoom(program.paramBytes, 1)) {
-      if (HOST in program.kernel.buffers) throw new Error("an operation that was not prepared");
-      this.flush();
-    }
+    // What an operation has placed in `host` would be lost: it has made room for its commands before.
+    const prepared = HOST in program.kernel.buffers;
+    const full = this.#commands >= MOST_COMMANDS || !this.#arena.hasRoom(program.paramBytes, 1);
+    if (full && !prepared) this.flush();
     const offset = this.#placeParams(program, params);
     const pass = this.#computePass();
     pass.setPipeline(program.pipeline);
