@@ -4,6 +4,7 @@
  * that ran replace theirs in results/training.json and .md.
  */
 import { readFile, rename, writeFile } from "node:fs/promises";
+import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { arithmetic } from "./arithmetic.mjs";
 import { expressiveness } from "./expressiveness.mjs";
@@ -37,10 +38,9 @@ async function main() {
   const all = await readResults();
   for (const name of names) {
     const progress = (text) => console.error(`${name}: ${text}`);
-    all[name] = {
-      date: new Date().toISOString(),
-      ...(await experiments[name](sample, { seeds, progress })),
-    };
+    const result = await experiments[name](sample, { seeds, progress });
+    // The bench itself keeps two cores busy: with more beside it, times say little.
+    all[name] = { ...result, load: loadavg()[0], date: new Date().toISOString() };
     await replace("training.json", `${JSON.stringify(all, null, 2)}\n`);
     await replace("training.md", markdown(all));
   }

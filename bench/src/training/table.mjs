@@ -1,6 +1,9 @@
 import { markdownTable } from "../report.mjs";
 import { spread } from "./setup.mjs";
 
+/** Load average above which others than the two threads of an experiment were at work. */
+const BUSY = 2.5;
+
 const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 
 const sections = {
@@ -83,6 +86,13 @@ function groupsOf(rows) {
 /** The results as Markdown. */
 export function markdown(results) {
   const parts = ["# Training", "Written by `npm run bench:training`."];
-  for (const [name, result] of Object.entries(results)) parts.push(...sections[name](result));
+  for (const [name, result] of Object.entries(results)) {
+    parts.push(...sections[name](result));
+    if (result.load > BUSY) {
+      parts.push(
+        `Load average ${result.load.toFixed(1)}: the machine had other work, times say little.`,
+      );
+    }
+  }
   return `${parts.join("\n\n")}\n`;
 }
