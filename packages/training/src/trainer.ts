@@ -190,11 +190,6 @@ export class Trainer {
     );
   }
 
-  /** Mean cross-entropy of documents, without a step: `[predictions]` in nats. */
-  async evaluate(batches: readonly Batch[]): Promise<number> {
-    return meanCrossEntropy(this.model, batches);
-  }
-
   /** Releases the optimiser; the model stays. */
   release(): void {
     this.optimiser.release();

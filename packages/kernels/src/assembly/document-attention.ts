@@ -47,7 +47,7 @@ export class DocumentTask {
   units: usize;
 }
 
-/** Where one unit's matrices lie; `scratchNumbers` counts them. */
+/** Where one unit's matrices lie, as `layOut` has placed them; every thread has its own instance of the module. */
 let queries: usize = 0;
 let keyPanels: usize = 0;
 let valueColumns: usize = 0;

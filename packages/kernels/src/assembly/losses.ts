@@ -15,7 +15,7 @@ function largestOf(x: usize, count: i32): f32 {
   return largest;
 }
 
-/** `y = e^(factor (x - shift))`; returns the sum. Writes up to 12 bytes beyond, where the next row goes later. */
+/** `y = e^(factor (x - shift))`; returns the sum. */
 function exponentials(y: usize, x: usize, count: i32, shift: f32, factor: f32): f32 {
   const whole = <usize>(count & ~3) * 4;
   const shifts = f32x4.splat(shift);
@@ -96,9 +96,7 @@ export function divergence(
     const largestQ = largestOf(logits + row, columns);
     const largestP = largestOf(teacher + row, columns);
     const sumQ = exponentials(gradient + row, logits + row, columns, largestQ, inverse);
-    let sumP: f32 = 0;
-    let mean: f64 = 0;
-    const most: i32 = columns & ~3;
+    const whole = <usize>(columns & ~3) * 4;
     let sums = f32x4.splat(0);
     const factor = weight * temperature;
     const shiftsP = f32x4.splat(largestP);
@@ -106,7 +104,7 @@ export function divergence(
     const inverses = f32x4.splat(inverse);
     let i: usize = 0;
     let low = f64x2.splat(0);
-    for (; i < <usize>most * 4; i += 16) {
+    for (; i < whole; i += 16) {
       const a = f32x4.mul(f32x4.sub(v128.load(teacher + row + i), shiftsP), inverses);
       const b = f32x4.mul(f32x4.sub(v128.load(logits + row + i), shiftsQ), inverses);
       const e = exp4(a);
@@ -115,8 +113,8 @@ export function divergence(
       low = f64x2.add(low, f64x2.promote_low_f32x4(part));
       low = f64x2.add(low, f64x2.promote_low_f32x4(v128.shuffle<f32>(part, part, 2, 3, 0, 1)));
     }
-    sumP = sum4(sums);
-    mean = f64x2.extract_lane(low, 0) + f64x2.extract_lane(low, 1);
+    let sumP = sum4(sums);
+    let mean = f64x2.extract_lane(low, 0) + f64x2.extract_lane(low, 1);
     for (; i < <usize>columns * 4; i += 4) {
       const a = (load<f32>(teacher + row + i) - largestP) * inverse;
       const e = f32x4.extract_lane(exp4(f32x4.splat(a)), 0);

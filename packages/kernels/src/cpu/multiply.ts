@@ -9,11 +9,11 @@ export interface Rows {
 }
 
 /** Multiply-adds below which a product is not worth waking another thread for (some 10 microseconds). */
-const WORTH_SPLITTING = 60_000;
+export const WORTH_SPLITTING = 60_000;
 /** Rows of `x` from which on threads take different rows; below, they take different outputs. */
-const MANY_ROWS = 32;
+export const MANY_ROWS = 32;
 /** Most rows of `x` that the kernel packs at once (`assembly/linear.ts`). */
-const BLOCK_ROWS = 120;
+export const BLOCK_ROWS = 120;
 /** A multiple of the rows of every kind of panel. */
 const PANEL_OUTPUTS = 32;
 /** Pieces per thread where rows of weights are shared out: a late thread then leaves less to the others. */

@@ -1,14 +1,9 @@
 import type { ProductForm } from "../training-device";
 import type { ProductSizes } from "../validate";
 import { ranges, type Call, type Pointer } from "./kernels";
+import { BLOCK_ROWS, MANY_ROWS, WORTH_SPLITTING } from "./multiply";
 import type { Runtime } from "./runtime";
 
-/** Multiply-adds below which a product is not worth waking another thread for (some 10 microseconds). */
-const WORTH_SPLITTING = 60_000;
-/** Rows of the result from which on threads take different rows; below, they take different columns. */
-const MANY_ROWS = 32;
-/** Most rows that the kernel packs at once (`assembly/linear.ts`). */
-const BLOCK_ROWS = 120;
 /** Storage F32 in `assembly/storages.ts`. */
 const F32 = 0;
 

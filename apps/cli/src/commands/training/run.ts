@@ -20,6 +20,7 @@ import {
   type Teacher,
 } from "@transmla/training";
 import type { CommandContext, Result } from "../../command";
+import { requireDisk } from "../../disk";
 import { usage } from "../../errors";
 import { companionFiles, shortName, type LocatedModel } from "../../model-location";
 import { checkOutput, withOutput, type Unfinished } from "../../output-folder";
@@ -92,6 +93,7 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
     });
     const programBytes = process.memoryUsage().rss;
     const job: TrainingJob = { ...task, data, context: tokens, memory, programBytes };
+    await requireDisk(out, diskBytes(job));
     printPlan(terminal, job);
     if (flags.dryRun) return plannedResult(job);
     const write = (output: WritableFolder) => execute(context, job, output, companions);
@@ -102,6 +104,12 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
   } finally {
     await data.close();
   }
+}
+
+/** The model and, while it is trained, two states: the one that is written and the one that it replaces. */
+function diskBytes({ model, memory }: TrainingJob): number {
+  // A state has the trained parameters beside the moments, which are twice as many numbers.
+  return planSafetensorsExport(model.files).shards.totalBytes + 3 * memory.optimiser;
 }
 
 /** Everything that will be written. Throws ModelsError `UnsupportedModel` for a layout that is not written. */
@@ -133,6 +141,7 @@ async function execute(
   const { model, flags, out } = job;
   terminal.working(`loading ${shortName(model.name)}`);
   const device = asTrainingDevice(await context.device());
+  device.checkRoom({ tensors: [[1, Math.ceil(job.memory.total / 4)]] });
   const trained = await TrainableModel.load(model.files, device, {
     train: flags.train,
     storage: flags.storage,
