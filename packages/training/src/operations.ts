@@ -1,4 +1,5 @@
 import type { Activation, RopeTable, Tensor } from "@transmla/kernels";
+import { zeros } from "./parameters";
 import type { Tape, Variable } from "./tape";
 
 /** The operations of a decoder with their gradients; shapes as in `Device` and `TrainingOperations`. */
@@ -78,7 +79,7 @@ export function sum(tape: Tape, a: Variable, b: Variable): Variable {
 /** `y = factor * x` */
 export function scaled(tape: Tape, x: Variable, factor: number): Variable {
   const times = (from: Tensor): Tensor => {
-    const to = tape.device.tensor(new Float32Array(from.shape[0] * from.shape[1]), from.shape);
+    const to = zeros(tape.device, from.shape);
     tape.device.training.addScaled(to, from, factor);
     return to;
   };
@@ -135,8 +136,7 @@ export function embed(tape: Tape, table: Variable, ids: Int32Array): Variable {
   const { device } = tape;
   return tape.record(device.gatherRows(table.value, ids), [table], (dy) => {
     if (table.gradient === undefined) {
-      const [rows, columns] = table.value.shape;
-      table.gradient = device.tensor(new Float32Array(rows * columns), [rows, columns]);
+      table.gradient = zeros(device, table.value.shape);
     }
     device.training.addRows(table.gradient, ids, dy);
   });

@@ -154,8 +154,16 @@ export class Parameters {
   }
 }
 
+/** Zeros that are copied to devices: made once, because every step asks for some and the engine collects late. */
+let blank = new Float32Array(0);
+/** More than this is made and dropped: moments of large tables, once in a run. */
+const MOST_KEPT = 1 << 20;
+
 export function zeros(device: TrainingDevice, [rows, columns]: Shape): Tensor {
-  return device.tensor(new Float32Array(rows * columns), [rows, columns]);
+  const count = rows * columns;
+  if (count > MOST_KEPT) return device.tensor(new Float32Array(count), [rows, columns]);
+  if (count > blank.length) blank = new Float32Array(count);
+  return device.tensor(blank.subarray(0, count), [rows, columns]);
 }
 
 export interface LoadParametersOptions {
