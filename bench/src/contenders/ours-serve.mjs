@@ -45,7 +45,8 @@ export async function start({ path, weights, capacity, ...options }) {
     if (task.held) return held(task);
     const started = performance.now();
     const firsts = await Promise.all(Array.from({ length: task.streams }, () => stream(task)));
-    return { seconds: (performance.now() - started) / 1e3, firsts };
+    const seconds = (performance.now() - started) / 1e3;
+    return { seconds, made: task.streams * task.tokens, firsts };
   }
   return { facts: { simd: device.simd }, run };
 }

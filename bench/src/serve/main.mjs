@@ -47,7 +47,7 @@ async function measure(contender, name) {
       return [
         count,
         {
-          rate: median(outcomes.map(({ seconds }) => (count * tokens) / seconds)),
+          rate: median(outcomes.map(({ seconds, made }) => made / seconds)),
           first: median(firsts),
           first95: firsts[Math.min(firsts.length - 1, Math.floor(0.95 * firsts.length))],
         },
@@ -66,13 +66,14 @@ for (const [name, specOf] of await subjects({
   streams,
   length: prompt + tokens + 8,
 })) {
-  const contender = await openContender(await specOf());
+  const spec = await specOf();
+  const contender = spec.missing ? spec : await openContender(spec);
   try {
     if (contender.missing) {
       lines.push([name, "", "", "", "", `skipped: ${contender.missing}`]);
       continue;
     }
-    if (!name.startsWith("llama.cpp")) {
+    if (!/^llama.cpp|HTTP/.test(name)) {
       held.set(name, (await contender.run({ held: true, ...HELD })).count);
     }
     const results = await measure(contender, name);
@@ -89,7 +90,7 @@ for (const [name, specOf] of await subjects({
       ]);
     }
   } finally {
-    await contender.close();
+    await contender.close?.();
   }
 }
 console.log(

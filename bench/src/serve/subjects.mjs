@@ -4,7 +4,13 @@ import { convert, planConversion } from "@transmla/conversion";
 import { openModel } from "@transmla/models";
 import { folder } from "@transmla/tensor-io";
 import { cached } from "../cache.mjs";
-import { convertedModel, ggufModel, safetensorsModel, shapeFor } from "../model/models.mjs";
+import {
+  convertedModel,
+  ggufModel,
+  realModel,
+  safetensorsModel,
+  shapeFor,
+} from "../model/models.mjs";
 import { relaxedFlags } from "../engine.mjs";
 import { randomTokens } from "../random.mjs";
 
@@ -27,12 +33,16 @@ function convertedSample() {
   });
 }
 
-/** What is served: our engine on models, and llama.cpp. The first two of each name are compared by the sequences they hold. */
+/** What is served: our engine on models, and llama.cpp. GQA and MLA of a model are compared by the sequences they hold. */
 export async function subjects({ quick, threads, only, streams, length }) {
   const ours = (path, options = {}) => ({
     module: "ours-serve",
     options: { path, threads, capacity: CAPACITY, ...options },
     flags: relaxedFlags,
+  });
+  const http = (path, vocabulary, weights) => ({
+    module: "http-serve",
+    options: { path, threads, vocabulary, weights, flags: relaxedFlags },
   });
   const llama = async (type) => ({
     module: "llama-serve",
@@ -52,6 +62,14 @@ export async function subjects({ quick, threads, only, streams, length }) {
     "SmolLM2, GQA, int8": async () => ours(await safetensorsModel(quick), { weights: "i8" }),
     "SmolLM2, MLA 25 %, int8": async () =>
       ours(await convertedModel(quick, 0.25), { weights: "i8" }),
+    "sample, GQA, over HTTP": async () => http(sample, 1024),
+    // It needs a tokenizer, which models of random weights have none of.
+    "SmolLM2, GQA, Q4_1, over HTTP": async () => {
+      const path = realModel();
+      return path
+        ? http(path, shapeFor(false).vocabulary)
+        : { missing: "set TRANSMLA_SMOLLM2 to SmolLM2-135M as GGUF" };
+    },
     "llama.cpp, SmolLM2, GQA, F16": () => llama("F16"),
     "llama.cpp, SmolLM2, GQA, Q8_0": () => llama("Q8_0"),
   };
