@@ -101,6 +101,31 @@ describe("PagedCache", () => {
     );
   });
 
+  it("takes memory once, however long sequences become", () => {
+    const device = referenceDevice();
+    const calls: string[] = [];
+    const recorded = new Proxy(device, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== "function") return member;
+        return (...values: unknown[]) => {
+          calls.push(String(name));
+          return member.apply(target, values) as unknown;
+        };
+      },
+    });
+    const cache = new PagedCache(recorded, { layers, capacity: 400, pageTokens: 4 });
+    expect(calls).toEqual(["pagePool", "pagePool"]);
+    const sequence = cache.open();
+    for (let token = 0; token < 198; token++) sequence.append(Int32Array.of(token));
+    const fork = sequence.fork();
+    fork.append(Int32Array.of(1));
+    fork.release();
+    sequence.release();
+    // The fork's copy of the last page, in both layers.
+    expect(calls.slice(2)).toEqual(["copyPages", "copyPages"]);
+  });
+
   it("keeps planes in storages of their own", () => {
     const planes = [
       { name: "latents", width: 64 },
