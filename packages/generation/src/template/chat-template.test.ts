@@ -100,6 +100,12 @@ describe("a template's budget", () => {
     ],
     ["a wide indent", "{{ 'a\\nb' | indent(500000000) }}"],
     ["a wide indent by name", "{{ 'a\\nb' | indent(width=500000000) }}"],
+    [
+      "a replacement that makes much of little",
+      "{% set text = range(60000) | join('aaaa') %}{{ text.replace('a', messages | tojson) }}",
+    ],
+    ["a wide separator", `{{ range(60000) | join('${"x".repeat(200)}') }}`],
+    ["a wide indent of a block", "{% filter indent(500000000) %}a\nb{% endfilter %}"],
     ["wide JSON", "{{ messages | tojson(indent=500000000) }}"],
     [
       "repeated growth by replacing",
@@ -110,6 +116,15 @@ describe("a template's budget", () => {
     const before = process.cpuUsage();
     expect(() => render(source)).toThrow(code("TemplateTooCostly"));
     expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
+  });
+
+  it("leaves what such functions do as it is", () => {
+    const source =
+      "{{ 'a-b-c'.replace('-', '+', 1) }} {{ 'a-b' | replace('-', '') }} {{ ['x', 'y'] | join(', ') }} " +
+      "{{ 'a\nb' | indent(2) }} {{ 'a\nb' | indent(width=2, first=true) }} {{ {'k': [1]} | tojson(indent=1) }} " +
+      "{{ ''.replace('', 'z') }} {% set x = 'q' %}{{ x.replace('q', x ~ x) | replace('q', 'r') }}" +
+      "{% filter replace('t', 'T') %} {{ x }}t{% endfilter %}";
+    expect(render(source)).toBe('a+b-c ab x, y a\n  b   a\n  b {\n "k": [\n  1\n ]\n} z rr qT');
   });
 
   it("stops a recursion that does not end", () => {
