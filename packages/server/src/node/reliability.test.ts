@@ -248,7 +248,9 @@ describe("a template that is a bomb", () => {
     }
     expect(other.status).toBe(200);
     expect(times.length).toBeGreaterThan(10);
-    expect(Math.max(...times)).toBeLessThan(250 + 4 * usual);
+    // A busy machine may hold up a single one; a blocked thread would hold up all but a few.
+    const slow = times.toSorted((a, b) => a - b)[Math.floor(0.9 * times.length)]!;
+    expect(slow).toBeLessThan(250 + usual);
   });
 });
 
