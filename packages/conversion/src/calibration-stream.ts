@@ -22,7 +22,7 @@ import {
 /** Tokens that pass through a layer at once: fewer where the feed-forward is wide, which bounds the device memory of a calibration. */
 const BATCH_TOKENS = { least: 128, most: 512 };
 /** Numbers of the feed-forward at once. */
-const BATCH_NUMBERS = 1 << 21;
+const BATCH_NUMBERS = 1 << 20;
 
 /** Some calibration sequences and their hidden states before the layer that comes next. */
 interface StreamBatch {

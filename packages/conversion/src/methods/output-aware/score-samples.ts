@@ -7,7 +7,7 @@ const UNIFORM = 0.1;
 const LEAST_LOG = -40;
 /** Queries measured, over all sequences, and pairs of query, head and key: bound time and memory. */
 const MOST_QUERIES = 1024;
-const MOST_PAIRS = 1 << 21;
+const MOST_PAIRS = 1 << 22;
 
 /** What the original attends to in one sequence, at some of its positions. Rows are `[heads, positions]`, columns the sequence's tokens. */
 export interface ScoreSample {
