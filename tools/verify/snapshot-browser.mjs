@@ -65,6 +65,7 @@ main().then((result) => (window.result = result), (error) => (window.result = { 
 
 const imports = Object.fromEntries([
   ["@huggingface/tokenizers", "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs"],
+  ["@huggingface/jinja", "/node_modules/@huggingface/jinja/dist/index.js"],
   ...["kernels", "tensor-io", "latent-cache", "models", "generation"].map((name) => [
     `@transmla/${name}`,
     `/packages/${name}/dist/index.js`,
