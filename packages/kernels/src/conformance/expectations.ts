@@ -4,8 +4,8 @@ import { KernelsError, type KernelsErrorCode } from "../errors";
 import type { Random } from "./random";
 
 /** A device under test, and how far its numbers may be from the formula, relative to the largest of the result. */
-export interface Subject {
-  readonly device: Device;
+export interface Subject<Tested extends Device = Device> {
+  readonly device: Tested;
   readonly tolerance: number;
 }
 

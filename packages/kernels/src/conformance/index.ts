@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe } from "vitest";
+import { describe } from "vitest";
 import type { Device } from "../device";
-import type { Subject } from "./expectations";
 import { cacheTests } from "./caches";
+import { describeDevice } from "./describe-device";
 import { errorTests } from "./errors";
 import { expertTests } from "./experts";
 import { groupedAttentionTests } from "./grouped-attention";
@@ -29,19 +29,7 @@ export function conformance(
   makeDevice: () => Device | Promise<Device>,
   { tolerance = 1e-4 }: ConformanceOptions = {},
 ): void {
-  describe(`${name} conforms`, () => {
-    let device: Device;
-    const subject: Subject = {
-      get device() {
-        return device;
-      },
-      tolerance,
-    };
-    beforeAll(async () => {
-      device = await makeDevice();
-    });
-    afterAll(() => device.destroy());
-
+  describeDevice(`${name} conforms`, makeDevice, tolerance, (subject) => {
     describe("memory", () => memoryTests(subject, makeDevice));
     describe("linear and embedding", () => linearTests(subject));
     describe("norm, activation, rotation", () => pointwiseTests(subject));
