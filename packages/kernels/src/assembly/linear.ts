@@ -206,6 +206,12 @@ export function packInputs(to: usize, x: usize, ldx: usize, rows: i32, depth: i3
 
 /** Transposes 4 rows in blocks of 4x4. */
 export function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void {
+  transpose4(to, x0, ldx, depth, 16);
+}
+
+/** 4 rows as columns: the 4 numbers of every input, `step` bytes from one input to the next. */
+@inline
+export function transpose4(to: usize, x0: usize, ldx: usize, depth: i32, step: usize): void {
   const x1 = x0 + ldx;
   const x2 = x1 + ldx;
   const x3 = x2 + ldx;
@@ -221,17 +227,17 @@ export function interleave4(to: usize, x0: usize, ldx: usize, depth: i32): void 
     const cd01 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
     const cd23 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
     v128.store(to, v128.shuffle<f32>(ab01, cd01, 0, 1, 4, 5));
-    v128.store(to, v128.shuffle<f32>(ab01, cd01, 2, 3, 6, 7), 16);
-    v128.store(to, v128.shuffle<f32>(ab23, cd23, 0, 1, 4, 5), 32);
-    v128.store(to, v128.shuffle<f32>(ab23, cd23, 2, 3, 6, 7), 48);
-    to += 64;
+    v128.store(to + step, v128.shuffle<f32>(ab01, cd01, 2, 3, 6, 7));
+    v128.store(to + 2 * step, v128.shuffle<f32>(ab23, cd23, 0, 1, 4, 5));
+    v128.store(to + 3 * step, v128.shuffle<f32>(ab23, cd23, 2, 3, 6, 7));
+    to += 4 * step;
   }
   for (; k < <usize>depth * 4; k += 4) {
     store<f32>(to, load<f32>(x0 + k));
     store<f32>(to, load<f32>(x1 + k), 4);
     store<f32>(to, load<f32>(x2 + k), 8);
     store<f32>(to, load<f32>(x3 + k), 12);
-    to += 16;
+    to += step;
   }
 }
 

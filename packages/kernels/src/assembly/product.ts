@@ -1,4 +1,4 @@
-import { INPUTS, multiplyBlock, packInputs, ROWS } from "./linear";
+import { INPUTS, multiplyBlock, packInputs, ROWS, transpose4 } from "./linear";
 import { panelBytes } from "./panels";
 import { F32 } from "./storages";
 
@@ -90,39 +90,10 @@ export function packPanels(
   }
 }
 
-/** Transposes 8 rows, 4 inputs at a time. */
+/** Transposes 8 rows, 4 at a time. */
 function packPanel(to: usize, from: usize, stride: usize, inputs: i32): void {
-  const whole = inputs & ~3;
-  for (let half: usize = 0; half < 2; half++) {
-    const x0 = from + half * 4 * stride;
-    const x1 = x0 + stride;
-    const x2 = x1 + stride;
-    const x3 = x2 + stride;
-    let at = to + half * 16;
-    let k: usize = 0;
-    for (; k < <usize>whole * 4; k += 16) {
-      const a = v128.load(x0 + k);
-      const b = v128.load(x1 + k);
-      const c = v128.load(x2 + k);
-      const d = v128.load(x3 + k);
-      const ab01 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-      const ab23 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-      const cd01 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-      const cd23 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-      v128.store(at, v128.shuffle<f32>(ab01, cd01, 0, 1, 4, 5));
-      v128.store(at, v128.shuffle<f32>(ab01, cd01, 2, 3, 6, 7), 32);
-      v128.store(at, v128.shuffle<f32>(ab23, cd23, 0, 1, 4, 5), 64);
-      v128.store(at, v128.shuffle<f32>(ab23, cd23, 2, 3, 6, 7), 96);
-      at += 128;
-    }
-    for (; k < <usize>inputs * 4; k += 4) {
-      store<f32>(at, load<f32>(x0 + k));
-      store<f32>(at, load<f32>(x1 + k), 4);
-      store<f32>(at, load<f32>(x2 + k), 8);
-      store<f32>(at, load<f32>(x3 + k), 12);
-      at += 32;
-    }
-  }
+  transpose4(to, from, stride, inputs, 32);
+  transpose4(to + 16, from + 4 * stride, stride, inputs, 32);
 }
 
 /**
