@@ -15,6 +15,7 @@ import {
 import { behindHeadNorms } from "../head-norms";
 import type { ConversionJob } from "../method";
 import type { OriginalBatch, ParallelStreams } from "../parallel-streams";
+import { balanceRotated } from "./balance";
 import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
 import { refitLayerScores } from "./layer-scores";
 import { outputAwareWeights, type OutputAwareSizes } from "./output-aware";
@@ -100,7 +101,8 @@ export class LayerFit {
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : { ...initial.weights, ...initial.queries() };
-    const made = behindHeadNorms(fitted, grouped, original);
+    const balanced = balanceRotated(fitted, moments.key);
+    const made = behindHeadNorms(balanced, grouped, original);
     const stream = this.streams.measuredInput(input, decoder, moments.key);
     const written = await this.job.written(layer, made, stream);
     if (!steps.outputRefit) return { weights: written, keptEnergy };
