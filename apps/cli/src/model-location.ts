@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { loadTokenizer, tokenizerJsonFromGguf, type Tokenizer } from "@transmla/generation";
@@ -92,13 +93,24 @@ async function configWithoutWeights(path: string): Promise<string | undefined> {
 
 /** What is on the disk comes before the hub. */
 async function localPath(context: CommandContext, name: string, wanted: Wanted): Promise<string> {
-  if (await stat(name).catch(() => undefined)) return name;
+  if (await whatLiesAt(name)) return name;
   const id = parseHubId(name);
   return id === undefined || /\.(gguf|json)$/.test(name) ? name : hubModelPath(context, id, wanted);
 }
 
+/** Nothing where there is nothing. A place that may not be looked at is no such place. Throws CliError `ModelNotFound`. */
+async function whatLiesAt(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes(code)) return undefined;
+    throw new CliError("ModelNotFound", `${path} cannot be read: ${message}`, { path }, { cause });
+  }
+}
+
 async function modelSource(path: string) {
-  const found = await stat(path).catch(() => undefined);
+  const found = await whatLiesAt(path);
   if (found?.isDirectory()) return folder(path);
   if (found === undefined) {
     throw new CliError(

@@ -152,7 +152,8 @@ async function lock(path: string): Promise<() => Promise<void>> {
   }
 }
 
-function isRunning(process_: number): boolean {
+/** Whether a process of that number is there. */
+export function isRunning(process_: number): boolean {
   if (!Number.isSafeInteger(process_) || process_ <= 0) return false;
   try {
     process.kill(process_, 0);

@@ -1,8 +1,9 @@
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ChatMessage, ConversationState } from "@transmla/generation";
 import { CliError } from "../errors";
+import { isRunning } from "../output-folder";
 
 /** A conversation as it is kept: words for people, tokens for the cache. */
 export interface KeptChat {
@@ -69,9 +70,26 @@ export class ChatStore {
   /** What a conversation says is for its owner alone. */
   private async replace(path: string, bytes: Uint8Array): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    await this.removeLeftOvers();
     const temporary = `${path}.${process.pid}.tmp`;
-    await writeFile(temporary, bytes, { mode: 0o600 });
+    const handle = await open(temporary, "w", 0o600);
+    try {
+      await handle.writeFile(bytes);
+      // A name must not outlive a power cut without the bytes it stands for.
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     await rename(temporary, path);
+  }
+
+  /** What killed processes were writing. */
+  private async removeLeftOvers(): Promise<void> {
+    for (const name of await readdir(this.folder)) {
+      const writer = /\.(\d+)\.tmp$/.exec(name)?.[1];
+      if (writer === undefined || isRunning(Number(writer))) continue;
+      await rm(join(this.folder, name), { force: true });
+    }
   }
 }
 

@@ -60,6 +60,19 @@ describe("chat", () => {
     expect(result.groupedCacheBytes).toBe(result.cacheBytes);
   });
 
+  it("removes what a killed process was writing, not what another one writes", async () => {
+    const home = await temporaryFolder();
+    await chat(home, ["Who is there?"]);
+    const folder = join(home, "transmla", "chats", "sample");
+    const names = await readdir(folder);
+    // No process has the number of one more than Linux ever gives, 2^22.
+    await writeFile(join(folder, "chat.json.4194305.tmp"), "{");
+    await writeFile(join(folder, `chat.json.${process.ppid}.tmp`), "{");
+    await chat(home, ["What do you want?"]);
+    const left = await readdir(folder);
+    expect(left.toSorted()).toEqual([...names, `chat.json.${process.ppid}.tmp`].toSorted());
+  });
+
   it("goes on after a restart from its snapshot, with the same text, reading only what is new", async () => {
     const whole = await chat(await temporaryFolder(), said);
     const home = await temporaryFolder();

@@ -10,6 +10,7 @@ import {
 } from "@transmla/models";
 import { fileSink, type GgufEntry } from "@transmla/tensor-io";
 import { defineCommand, type CommandContext, type FlagValues } from "../command";
+import { requireDisk } from "../disk";
 import { CliError, usage } from "../errors";
 import { choice } from "../flags";
 import { companionFiles, shortName, withModel, type LocatedModel } from "../model-location";
@@ -84,6 +85,7 @@ async function toGguf(
     tokenizer,
     name: shortName(name).replace(/\.gguf$/, ""),
   });
+  await requireDisk(out, plan.file.byteLength);
   const label = `writing ${basename(out)}`;
   await writeGgufExport(plan, fileSink(out), { onProgress: terminal.progressOf(label), signal });
   return { format: "gguf", tensors: plan.tensors.length, bytes: plan.file.byteLength };
@@ -120,7 +122,12 @@ async function toFolder(
   const index = plan.shards.index ? ["model.safetensors.index.json"] : [];
   const weightFiles = plan.shards.shards.map(({ file }) => file);
   const fileNames = [...weightFiles, ...index, ...extraFiles.keys(), "config.json"];
+  const weightBytes = plan.shards.shards.reduce(
+    (sum, { plan: { byteLength } }) => sum + byteLength,
+    0,
+  );
   await checkOutput(out, model.path, fileNames);
+  await requireDisk(out, weightBytes);
   const onProgress = terminal.progressOf(`writing ${shortName(out)}`);
   await withOutput(out, fileNames, (folder) =>
     writeSafetensorsExport(plan, folder, { extraFiles, onProgress, signal }),
@@ -128,6 +135,6 @@ async function toFolder(
   return {
     format: "safetensors",
     tensors: plan.tensors.length,
-    bytes: plan.shards.shards.reduce((sum, { plan: { byteLength } }) => sum + byteLength, 0),
+    bytes: weightBytes,
   };
 }

@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+import { TrustReporter } from "./tools/trust/reporter.ts";
+import { sourceAliases } from "./vitest.config.ts";
+
+/** What is broken on purpose, a suite after the other: some measure memory, some time. */
+export default defineConfig({
+  resolve: { alias: sourceAliases },
+  test: {
+    include: ["tools/trust/**/*.trust.ts", "packages/server/src/**/*.endurance.ts"],
+    testTimeout: 600_000,
+    fileParallelism: false,
+    pool: "forks",
+    disableConsoleIntercept: true,
+    reporters: ["default", new TrustReporter()],
+  },
+});
