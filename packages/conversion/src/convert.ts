@@ -1,4 +1,5 @@
 import type { Device } from "@transmla/kernels";
+import { LowRankError } from "@transmla/low-rank";
 import {
   attentionPrefix,
   layerPrefix,
@@ -11,6 +12,7 @@ import {
   formatJson,
   ShardedWriter,
   writeFile,
+  type Checkpoint,
   type WritableFolder,
 } from "@transmla/tensor-io";
 import { ConversionError } from "./errors";
@@ -94,6 +96,19 @@ const PIECE_BYTES = 8 << 20;
  * @throws ConversionError `CalibrationTooShort`, `NonFiniteWeight`, `OutputExists`, `ResumeMismatch`; TensorIoError; the signal's reason
  */
 export async function convert(
+  planned: ConversionPlan,
+  options: ConvertOptions,
+): Promise<ConversionReport> {
+  try {
+    return await converted(planned, options);
+  } catch (error) {
+    // A weight that is no number spoils all that is measured with it: the weight is what has to be named.
+    if (LowRankError.isInstance(error)) await requireFiniteWeights(planned);
+    throw error;
+  }
+}
+
+async function converted(
   planned: ConversionPlan,
   options: ConvertOptions,
 ): Promise<ConversionReport> {
@@ -272,7 +287,21 @@ async function copyTensor(
   writer: ShardedWriter,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { checkpoint } = files;
+  for await (const { bytes, values, source } of finitePieces(files.checkpoint, name, signal)) {
+    const same = source.dtype === dtype;
+    await writer.write(name, same ? bytes : encodeFromF32(values, dtype, { tensor: name }));
+  }
+}
+
+/** Throws `NonFiniteWeight` for the first tensor of the model that holds NaN or infinity. */
+async function requireFiniteWeights({ files: { checkpoint } }: ConversionPlan): Promise<void> {
+  for (const name of checkpoint.tensors.keys()) {
+    for await (const _ of finitePieces(checkpoint, name));
+  }
+}
+
+/** A tensor, a piece of rows after the other. Throws `NonFiniteWeight`. */
+async function* finitePieces(checkpoint: Checkpoint, name: string, signal?: AbortSignal) {
   const source = checkpoint.tensors.get(name)!;
   const rows = source.shape[0];
   const step = Math.max(1, Math.floor(PIECE_BYTES / (source.byteLength / rows)));
@@ -281,8 +310,7 @@ async function copyTensor(
     const bytes = await checkpoint.readBytes(name, slice);
     const values = decodeToF32(bytes, source.dtype);
     requireFinite(values, source, first * (source.shape[1] ?? 1));
-    const same = source.dtype === dtype;
-    await writer.write(name, same ? bytes : encodeFromF32(values, dtype, { tensor: name }));
+    yield { bytes, values, source };
   }
 }
 

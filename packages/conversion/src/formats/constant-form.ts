@@ -7,13 +7,13 @@ import {
   multiplyTransposedLeft,
   multiplyTransposedRight,
   scaleRows,
-  squareRoots,
   symmetricForm,
   transpose,
   type Matrix,
 } from "@transmla/low-rank";
+import { metricRoots } from "../metric-roots";
 import type { MeasuredInput } from "./format";
-import { scaled } from "./matrices";
+import { scaled } from "../matrices";
 
 /** Tokens that the form is fitted to. */
 const SAMPLE_TOKENS = 4096;
@@ -50,7 +50,7 @@ export async function constantLength(
   { moment, samples }: MeasuredInput,
 ): Promise<ConstantLength> {
   const n = rows.rows;
-  const whitening = squareRoots(symmetricForm(rows, moment), { floor: ENERGY_FLOOR });
+  const whitening = metricRoots(symmetricForm(rows, moment), ENERGY_FLOOR);
   const white = multiply(whitening.inverseRoot, rows);
   const weights = columnSlice(white, 0, white.columns - 1);
   const parts = (await samples(SAMPLE_TOKENS)).map((part) =>

@@ -16,7 +16,7 @@ import { stockLayer } from "./deepseek";
 import { refused } from "./deepseek-config";
 import { deepseekLayout } from "./deepseek-layout";
 import type { FormatModel, LayerInput, MeasuredInput } from "./format";
-import { perHead, scaled, withColumn } from "./matrices";
+import { perHead, scaled, withColumn } from "../matrices";
 
 const OTHERS = "the deepseek format, which has biases, or the native one";
 /** Ridge for what is solved here, relative to the mean of the diagonal. */

@@ -2,7 +2,7 @@ import { columnSlice, identity, type Matrix } from "@transmla/low-rank";
 import { LATENT_NORM_EPSILON, type LatentAttentionConfig } from "@transmla/models";
 import type { LatentWeights } from "../weights";
 import { deepseekLayout } from "./deepseek-layout";
-import { perHead, scaled, withColumn } from "./matrices";
+import { perHead, scaled, withColumn } from "../matrices";
 import { neutralNorm } from "./neutral-norm";
 
 /**

@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import type { Expert } from "../device";
+import type { Device, Expert } from "../device";
 import {
   expectClose,
   randomTensor,
@@ -12,15 +12,20 @@ import { product } from "./linear";
 import { geluTanh, silu } from "./pointwise";
 import { Random } from "./random";
 
+/** Experts that return `factor * silu(x) * x`. */
+export function expertsOf(device: Device, factors: readonly number[]): Expert[] {
+  return factors.map((factor) => ({
+    gate: weightOf(device, [[1]]),
+    up: weightOf(device, [[1]]),
+    down: weightOf(device, [[factor]]),
+  }));
+}
+
 export function expertTests(subject: Subject): void {
   test("known answer, with a tie at the border of topK", async () => {
     const { device } = subject;
     // Expert e returns (e + 1) * silu(x) * x.
-    const experts: Expert[] = [1, 2, 3].map((factor) => ({
-      gate: weightOf(device, [[1]]),
-      up: weightOf(device, [[1]]),
-      down: weightOf(device, [[factor]]),
-    }));
+    const experts = expertsOf(device, [1, 2, 3]);
     const y = device.mixtureOfExperts({
       x: tensorOf(device, [[1], [1], [2]]),
       routerLogits: tensorOf(device, [
@@ -39,11 +44,7 @@ export function expertTests(subject: Subject): void {
 
   test("scores, groups and shares of another routing", async () => {
     const { device } = subject;
-    const experts: Expert[] = [1, 2, 3, 4].map((factor) => ({
-      gate: weightOf(device, [[1]]),
-      up: weightOf(device, [[1]]),
-      down: weightOf(device, [[factor]]),
-    }));
+    const experts = expertsOf(device, [1, 2, 3, 4]);
     const logit = (p: number) => Math.log(p / (1 - p));
     const y = device.mixtureOfExperts({
       x: tensorOf(device, [[1], [2]]),

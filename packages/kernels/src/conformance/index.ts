@@ -4,6 +4,7 @@ import { cacheTests } from "./caches";
 import { describeDevice } from "./describe-device";
 import { errorTests } from "./errors";
 import { expertTests } from "./experts";
+import { extremeTests } from "./extremes";
 import { groupedAttentionTests } from "./grouped-attention";
 import { latentAttentionTests } from "./latent-attention";
 import { linearTests } from "./linear";
@@ -37,6 +38,7 @@ export function conformance(
     describe("grouped attention", () => groupedAttentionTests(subject));
     describe("latent attention", () => latentAttentionTests(subject));
     describe("mixture of experts", () => expertTests(subject));
+    describe("numbers at the edge", () => extremeTests(subject));
     describe("refusals", () => errorTests(subject));
   });
 }

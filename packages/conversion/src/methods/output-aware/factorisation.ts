@@ -8,14 +8,14 @@ import {
   multiply,
   multiplyTransposedLeft,
   rowSlice,
-  scaleRows,
-  squareRoots,
   symmetricForm,
   trace,
   type Matrix,
 } from "@transmla/low-rank";
 import type { GroupedAttentionConfig } from "@transmla/models";
+import { metricRoots } from "../../metric-roots";
 import type { GroupedWeights } from "../../weights";
+import { scaled } from "../../matrices";
 import { stackRows, type JointLatent } from "../joint-compression";
 import { allSteps, type OutputAwareSteps } from "./steps";
 
@@ -50,7 +50,7 @@ export interface LatentMetrics {
  * measured by the queries that meet them, `Mk = blockdiag_a(sum of E[q~ q~^T] over the heads of group a)`, errors of values by
  * the output projection, `Mv = blockdiag_a(sum Wo_i^T Wo_i)`. With `S = blockdiag(lambda^2 Mk, Mv)`,
  * `lambda = 0.7 sqrt(tr(Mv Cvv) / tr(Mk Ckk))`, and `P` the leading eigenvectors of `S^(1/2) C S^(1/2)`:
- * `down = P^T S^(1/2) Y`, `up = S^(-1/2) P` (Eckart and Young in the metric `S`).
+ * `down = t P^T S^(1/2) Y`, `up = S^(-1/2) P / t` (Eckart and Young in the metric `S`), `t` making latents as large as `y`.
  *
  * @param inputMoment `E[x~ x~^T]`
  * @param steps `outputAware` off: `Mk = 1`, `Mv = 1`; `centring` off: `y` as it is, and nothing is left to the bias
@@ -77,15 +77,19 @@ export function outputAwareLatent(
     symmetricForm(metric.root, covariance),
     rank,
   );
-  const down = multiply(multiplyTransposedLeft(leading, metric.root), y);
-  const up = multiply(metric.inverseRoot, leading);
+  // The metric's scale is arbitrary: latents are as large as what they stand for.
+  const total = sum(energies);
+  const ratio = trace(covariance) / total;
+  const size = ratio > 0 && ratio < Infinity ? Math.sqrt(ratio) : 1;
+  const down = scaled(multiply(multiplyTransposedLeft(leading, metric.root), y), size);
+  const up = scaled(multiply(metric.inverseRoot, leading), 1 / size);
   const keyRows = nopeKeys.rows;
   const valueUp = rowSlice(up, keyRows);
   return {
     down,
     keyUp: rowSlice(up, 0, keyRows),
     valueUp,
-    keptEnergy: sum(energies.subarray(0, rank)) / (sum(energies) || 1),
+    keptEnergy: sum(energies.subarray(0, rank)) / (total || 1),
     valueOffset: steps.centring
       ? meanResidual(weights.value, valueUp, down, inputMoment)
       : new Float64Array(weights.value.rows),
@@ -149,9 +153,8 @@ function balancedRoots(
   const valueEnergy = trace(multiply(valueMetric, valueCovariance));
   const measured = valueEnergy > 0 && keyEnergy > 0;
   const balance = measured ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
-  const keys = squareRoots(keyMetric, { floor: FLOOR });
-  const values = squareRoots(valueMetric, { floor: FLOOR });
-  const scaled = (m: Matrix, factor: number) => scaleRows(m, new Float64Array(m.rows).fill(factor));
+  const keys = metricRoots(keyMetric, FLOOR);
+  const values = metricRoots(valueMetric, FLOOR);
   return {
     root: blockDiagonal([scaled(keys.root, balance), values.root]),
     inverseRoot: blockDiagonal([scaled(keys.inverseRoot, 1 / balance), values.inverseRoot]),

@@ -7,6 +7,8 @@ import type { OriginalBatch } from "../parallel-streams";
 /** Ridge, relative to the mean diagonal of the heads' second moment. The bias is (nearly) free. */
 const RIDGE = 1e-2;
 const BIAS_RIDGE = 1e-8;
+/** Heads whose outputs are this small beside the constant 1 keep the projection they have. */
+const LEAST_RIDGE = 1e-12;
 
 /**
  * Ridge regression of a layer's output projection and bias, streamed. From the heads' outputs `z~ = [z; 1]` of the converted attention
@@ -69,7 +71,7 @@ export class OutputRefit {
     let mean = 0;
     for (let i = 0; i < this.inputs; i++) mean += second.data[i * (n + 1)] / this.inputs;
     for (let i = 0; i < n; i++) {
-      const ridge = i < this.inputs ? RIDGE * mean + Number.MIN_VALUE : BIAS_RIDGE;
+      const ridge = i < this.inputs ? Math.max(RIDGE * mean, LEAST_RIDGE) : BIAS_RIDGE;
       second.data[i * (n + 1)] += ridge;
       for (let j = 0; j < hidden; j++) data[i * hidden + j] += ridge * output.data[j * n + i];
     }
@@ -121,12 +123,12 @@ export interface OutputTargetOptions {
   readonly normAware: boolean;
 }
 
-/** One over the mean square of every row of `rows [tokens, hidden]`; 1 for each without `normAware`. */
+/** One over the mean square of every row of `rows [tokens, hidden]`, none for a row of zeros; 1 for each without `normAware`. */
 export function tokenWeights(rows: Float32Array, hidden: number, normAware: boolean): Float64Array {
   return Float64Array.from({ length: rows.length / hidden }, (_, token) => {
     if (!normAware) return 1;
     let sum = 0;
     for (let i = token * hidden; i < (token + 1) * hidden; i++) sum += rows[i] * rows[i];
-    return hidden / (sum + Number.MIN_VALUE);
+    return sum > 0 ? hidden / sum : 0;
   });
 }

@@ -1,9 +1,11 @@
 import {
   columnSlice,
+  identity,
   matrix,
   multiply,
   multiplyTransposedLeft,
   rowSlice,
+  trace,
   transpose,
   weightedLowRank,
   type Matrix,
@@ -83,13 +85,15 @@ export function withQueryMaps(
   const queryRope = matrix(heads * ropeDim, query.columns);
   const queryNope = matrix(heads * nopeDim, query.columns);
   const keyUp = matrix(heads * nopeDim, rank);
+  // Of keys that are zero nothing is measured: then all directions of the latent count alike.
+  const metric = trace(latentCovariance) > 0 ? latentCovariance : identity(rank);
   for (const [i, map] of maps.entries()) {
     const features = featureMap(query, i, { headDim, constant: map.columns > headDim });
     setRows(queryRope, i * ropeDim, multiply(rowSlice(map, 0, ropeDim), features));
     const { down, up } = weightedLowRank({
       covariance: moments[i],
       weight: rowSlice(map, ropeDim),
-      metric: latentCovariance,
+      metric,
       rank: Math.min(nopeDim, rank),
     });
     setRows(queryNope, i * nopeDim, multiply(down, features));

@@ -5,10 +5,10 @@ import {
   gram,
   matrix,
   multiply,
-  squareRoots,
   transpose,
   type Matrix,
 } from "@transmla/low-rank";
+import { metricRoots } from "../../metric-roots";
 import { ScoreOperator, type ScoreEquations, type ScoreShape } from "./score-operator";
 
 /** Eigenvalues of a metric below this part of their mean count as this. */
@@ -93,12 +93,10 @@ function inverseRoot(parts: readonly Matrix[]): Matrix {
     sum = add(sum, gram(transpose(part)));
     rows += part.rows;
   }
-  return squareRoots(
-    matrix(
-      n,
-      n,
-      sum.data.map((value) => value / rows),
-    ),
-    { floor: FLOOR },
-  ).inverseRoot;
+  const moment = matrix(
+    n,
+    n,
+    sum.data.map((value) => value / rows),
+  );
+  return metricRoots(moment, FLOOR).inverseRoot;
 }
