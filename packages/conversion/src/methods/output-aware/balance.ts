@@ -1,4 +1,4 @@
-import { scaleRows, symmetricForm, type Matrix } from "@transmla/low-rank";
+import { symmetricForm, type Matrix } from "@transmla/low-rank";
 import type { LatentWeights } from "../../weights";
 
 /** Pairs weaker than this part of the strongest are not blown up any further. */
@@ -9,28 +9,25 @@ const WEAKEST = 1e-3;
  * queries `q_c / s_c`. A scale commutes with the pair's rotation, so every logit stays what it was. A cache in bytes has one scale per
  * token, set by its largest number; where all pairs are alike that rounds none of them away.
  *
+ * In place: queries are among the largest matrices that a conversion holds.
+ *
  * @param moment `E[x~ x~^T]` of what keys are made of
  */
-export function balanceRotated<Weights extends Pick<LatentWeights, "ropeKey" | "queryRope">>(
-  weights: Weights,
+export function balanceRotated(
+  { ropeKey, queryRope }: Pick<LatentWeights, "ropeKey" | "queryRope">,
   moment: Matrix,
-): Weights {
-  const { ropeKey, queryRope } = weights;
-  if (!ropeKey || !queryRope) return weights;
+): void {
+  if (!ropeKey || !queryRope) return;
   const scales = pairScales(ropeKey, moment);
-  const pairs = scales.length;
-  const of = (row: number) => scales[row % pairs];
-  return {
-    ...weights,
-    ropeKey: scaleRows(
-      ropeKey,
-      Float64Array.from({ length: ropeKey.rows }, (_, row) => of(row)),
-    ),
-    queryRope: scaleRows(
-      queryRope,
-      Float64Array.from({ length: queryRope.rows }, (_, row) => 1 / of(row)),
-    ),
-  };
+  scaleRowsOf(ropeKey, (row) => scales[row % scales.length]);
+  scaleRowsOf(queryRope, (row) => 1 / scales[row % scales.length]);
+}
+
+function scaleRowsOf({ rows, columns, data }: Matrix, factor: (row: number) => number): void {
+  for (let row = 0; row < rows; row++) {
+    const scale = factor(row);
+    for (let at = row * columns; at < (row + 1) * columns; at++) data[at] *= scale;
+  }
 }
 
 /** `s_c` of every pair; rows of the key are half-split. */

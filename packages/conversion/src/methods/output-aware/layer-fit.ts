@@ -92,22 +92,31 @@ export class LayerFit {
     sizes: OutputAwareSizes,
     changes: Partial<OutputAwareSteps> = {},
   ): Promise<FittedLayer> {
+    const steps = { ...this.under.steps, ...changes };
+    // In float64 a layer's matrices are the largest thing in memory: they are gone before the refit makes its own.
+    const { weights, keptEnergy } = await this.attention(sizes, steps);
+    if (!steps.outputRefit) return { weights, keptEnergy };
+    const { output, mixed } = await this.refitOutput(weights);
+    return { weights: { ...weights, output }, keptEnergy, mixed };
+  }
+
+  /** The layer's attention before its output is fitted. */
+  private async attention(
+    sizes: OutputAwareSizes,
+    steps: OutputAwareSteps,
+  ): Promise<Pick<FittedLayer, "weights" | "keptEnergy">> {
     const { grouped, original, input, teacher, moments, phases } = this.measured;
     const { layer, decoder } = this.under;
-    const steps = { ...this.under.steps, ...changes };
     const initial = outputAwareWeights(grouped, original, moments, phases, sizes, steps);
     const { keptEnergy } = initial;
     const scores = { grouped, original, initial, moments, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : { ...initial.weights, ...initial.queries() };
-    const balanced = balanceRotated(fitted, moments.key);
-    const made = behindHeadNorms(balanced, grouped, original);
+    balanceRotated(fitted, moments.key);
+    const made = behindHeadNorms(fitted, grouped, original);
     const stream = this.streams.measuredInput(input, decoder, moments.key);
-    const written = await this.job.written(layer, made, stream);
-    if (!steps.outputRefit) return { weights: written, keptEnergy };
-    const { output, mixed } = await this.refitOutput(written);
-    return { weights: { ...written, output }, keptEnergy, mixed };
+    return { weights: await this.job.written(layer, made, stream), keptEnergy };
   }
 
   /** The output projection that brings the stream of `input` closest to the original's, and what it projects. */
