@@ -100,7 +100,7 @@ export async function convert(
   options: ConvertOptions,
 ): Promise<ConversionReport> {
   try {
-    return await converted(planned, options);
+    return await execute(planned, options);
   } catch (error) {
     // A weight that is no number spoils all that is measured with it: the weight is what has to be named.
     if (LowRankError.isInstance(error)) await requireFiniteWeights(planned);
@@ -108,7 +108,7 @@ export async function convert(
   }
 }
 
-async function converted(
+async function execute(
   planned: ConversionPlan,
   options: ConvertOptions,
 ): Promise<ConversionReport> {
