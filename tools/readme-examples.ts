@@ -14,34 +14,20 @@ export function readmeExamplesOf(readme: string): string[] {
   );
 }
 
-/** Names of modules that are code of a page, and where that code is. */
-const sources: readonly (readonly [RegExp, (path: string, index: string) => string | undefined])[] =
-  [
-    [
-      /^(.*)\/README\.example-(\d+)\.ts$/,
-      (folder, index) => readmeExamplesOf(`${folder}/README.md`)[Number(index)],
-    ],
-    // All blocks of a page, one after the other.
-    [/^(.*)\.page()\.ts$/, (path) => blocksOf(`${path}.md`).join("\n")],
-  ];
+const pattern = /^(.*)\/README\.example-(\d+)\.ts$/;
 
 function sourceOf(id: string): string | undefined {
-  for (const [pattern, read] of sources) {
-    const [, path, index] = pattern.exec(id) ?? [];
-    if (path !== undefined) return read(path, index!);
-  }
-  return undefined;
+  const [, folder, index] = pattern.exec(id) ?? [];
+  if (folder === undefined) return undefined;
+  return readmeExamplesOf(`${folder}/README.md`)[Number(index)];
 }
 
-/**
- * Lets a test import example `n` of a README as `<folder>/README.example-n.ts` and the code of a page as `<page>.page.ts`, so that what
- * people copy is what runs.
- */
+/** Lets a test import example `n` of a README as `<folder>/README.example-n.ts`, so that what people copy is what runs. */
 export function readmeExamples(): Plugin {
   return {
     name: "readme-examples",
     enforce: "pre",
-    resolveId: (id) => (sources.some(([pattern]) => pattern.test(id)) ? id : undefined),
+    resolveId: (id) => (pattern.test(id) ? id : undefined),
     load: sourceOf,
   };
 }

@@ -1,27 +1,19 @@
-/**
- * What went wrong:
- * - `ShapeMismatch`: sizes of tensors, weights, pools or arrays do not fit together.
- * - `IndexOutOfRange`: a token id, row, position, slot or page lies outside what it points into.
- * - `InvalidArgument`: a number or option is not allowed (heads not divisible, window of 0, …).
- * - `UnsupportedStorage`: the device cannot hold weights or caches of this format.
- * - `UnsupportedPlatform`: the machine lacks what the device needs.
- * - `OutOfMemory`: the device has no room; nothing was allocated.
- * - `Released`: the resource was released, or its device destroyed.
- * - `ForeignResource`: the resource belongs to another device.
- * - `DeviceLost`: the hardware or its driver went away; make a new device and load the model again.
- * - `DeviceFailure`: the hardware reported an error in work that was given to it.
- */
-export type KernelsErrorCode =
-  | "ShapeMismatch"
-  | "IndexOutOfRange"
-  | "InvalidArgument"
-  | "UnsupportedStorage"
-  | "UnsupportedPlatform"
-  | "OutOfMemory"
-  | "Released"
-  | "ForeignResource"
-  | "DeviceLost"
-  | "DeviceFailure";
+/** Every error code of this package with what it means: the source of the type and of the documentation. */
+export const kernelsErrors = {
+  ShapeMismatch: "Sizes of tensors, weights, pools or arrays do not fit together.",
+  IndexOutOfRange: "A token id, row, position, slot or page lies outside what it points into.",
+  InvalidArgument: "A number or option is not allowed (heads not divisible, a window of 0, …).",
+  UnsupportedStorage: "The device cannot hold weights or caches of this format.",
+  UnsupportedPlatform: "The machine lacks what the device needs.",
+  OutOfMemory: "The device has no room; nothing was allocated.",
+  Released: "The resource was released, or its device destroyed.",
+  ForeignResource: "The resource belongs to another device.",
+  DeviceLost: "The hardware or its driver went away; make a new device and load the model again.",
+  DeviceFailure: "The hardware reported an error in work that was given to it.",
+} as const;
+
+/** A stable name for one way in which a device fails. */
+export type KernelsErrorCode = keyof typeof kernelsErrors;
 
 const brand = Symbol.for("@transmla/error");
 

@@ -1,7 +1,7 @@
 export type * from "./device";
 export type * from "./training-device";
 export type { Routing } from "./routing";
-export { KernelsError, type KernelsErrorCode } from "./errors";
+export { KernelsError, kernelsErrors, type KernelsErrorCode } from "./errors";
 export { ropeTable } from "./rope-table";
 export { referenceDevice } from "./reference/reference-device";
 export { cpuDevice } from "./cpu/cpu-device";

@@ -55,10 +55,10 @@ export class OutputRefit {
   }
 
   /**
-   * Solves in place of what was added up, for that is the largest a conversion holds: nothing can be added afterwards.
+   * Solves in place of what was added up, for that is the largest a conversion holds: nothing can be added afterwards. `bias` says
+   * whether the bias is fitted too (default) or stays.
    *
    * @param output `W0`, `[hidden, inputs + 1]`
-   * @param options.bias whether the bias is fitted too (default) or stays
    * @returns the new one
    */
   solve(output: Rows, { bias = true }: { readonly bias?: boolean } = {}): Matrix {

@@ -1,8 +1,8 @@
 """Continues the training of a converted model in stock Hugging Face transformers, on one device or, by accelerate, on many.
 
     transmla convert ./model ./mla --format deepseek --calibration book.txt
-    python tools/hand-over/continue_training.py ./mla ./mla-trained --text book.txt --steps 200
-    accelerate launch tools/hand-over/continue_training.py ./mla ./mla-trained --text book.txt --steps 200
+    python continue_training.py ./mla ./mla-trained --text book.txt --steps 200
+    accelerate launch continue_training.py ./mla ./mla-trained --text book.txt --steps 200
     transmla evaluate ./mla-trained --text other.txt
 
 The folder is an ordinary DeepseekV3ForCausalLM: nothing here knows of this project. With --teacher (a model of the same

@@ -1,0 +1,1 @@
+npm install @transmla/conversion @transmla/generation @transmla/kernels @transmla/models @transmla/sample-model @transmla/tensor-io

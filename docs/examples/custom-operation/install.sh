@@ -1,0 +1,1 @@
+npm install @transmla/kernels @transmla/kernels-gpujs

@@ -1,0 +1,1 @@
+transmla convert sample ./mla --format deepseek --keep 25% --samples 16

@@ -1,0 +1,1 @@
+transmla convert sample ./sample-mla --keep 25% --samples 16

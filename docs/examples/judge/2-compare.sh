@@ -1,0 +1,1 @@
+transmla compare sample ./sample-mla --max-tokens 4000

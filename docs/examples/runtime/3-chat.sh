@@ -1,0 +1,1 @@
+printf 'Who is there?\nAnd who are you?\n' | node chat.mjs

@@ -1,0 +1,1 @@
+transmla convert sample ./sample-mla --method exact

@@ -1,0 +1,1 @@
+transmla plan sample --target phone-browser

@@ -1,0 +1,1 @@
+transmla compare sample ./healed --max-tokens 2000
