@@ -23,6 +23,7 @@ export async function writeApi(packages) {
     hideBreadcrumbs: true,
     hidePageHeader: true,
     pageTitleTemplates: { module: ({ name }) => `@transmla/${name}` },
+    groupOrder: ["Functions", "Classes", "Interfaces", "Type Aliases", "Variables"],
     useCodeBlocks: true,
     parametersFormat: "table",
     interfacePropertiesFormat: "table",

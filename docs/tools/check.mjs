@@ -24,7 +24,12 @@ const pages = readdirSync(docs, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".md") && !made.test(path))
   .map((path) => ({ path, text: readFileSync(join(docs, path), "utf8") }));
 
-const failures = [...fencedBlocks(), ...unshownFiles(), ...(await unfoundWords())];
+const failures = [
+  ...fencedBlocks(),
+  ...unshownFiles(),
+  ...longRuntime(),
+  ...(await unfoundWords()),
+];
 for (const failure of failures) console.error(failure);
 console.log(
   failures.length === 0 ? `${pages.length} pages checked` : `${failures.length} failures`,
@@ -47,6 +52,12 @@ function unshownFiles() {
     .map((entry) => relative(docs, join(entry.parentPath ?? entry.path, entry.name)))
     .filter((path) => !shown.includes(path))
     .map((path) => `${path} is shown by no page`);
+}
+
+/** The docs say of the chat runtime that it has fewer than 150 lines. */
+function longRuntime() {
+  const lines = readFileSync(join(docs, "examples/runtime/chat.mjs"), "utf8").trimEnd().split("\n");
+  return lines.length < 150 ? [] : [`chat.mjs has ${lines.length} lines`];
 }
 
 /** Asks the built index as the page's search box does. */

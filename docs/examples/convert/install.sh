@@ -1,1 +1,2 @@
-npm install @transmla/conversion @transmla/generation @transmla/kernels @transmla/models @transmla/sample-model @transmla/tensor-io
+npm install @transmla/conversion @transmla/generation @transmla/kernels \
+  @transmla/models @transmla/sample-model @transmla/tensor-io

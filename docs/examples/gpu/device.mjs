@@ -1,6 +1,6 @@
 import { cpuDevice } from "@transmla/kernels";
 
-/** The GPU where there is one, else the CPU; the package for GPUs need not be installed. */
+/** The GPU where there is one and its package is installed, else the CPU. */
 export async function bestDevice() {
   try {
     const { webgpuDevice } = await import("@transmla/kernels-webgpu");

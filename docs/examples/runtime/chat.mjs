@@ -1,5 +1,10 @@
 import { createInterface } from "node:readline/promises";
-import { ChatTemplate, loadTokenizer, Sampler, StreamDecoder } from "@transmla/generation";
+import {
+  ChatTemplate,
+  loadTokenizer,
+  Sampler,
+  StreamDecoder,
+} from "@transmla/generation";
 import { cpuDevice } from "@transmla/kernels";
 import { loadModel, openModel } from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
@@ -11,16 +16,20 @@ const answerTokens = 60;
 // #region load
 // Checkpoint bytes become a model on a device.
 const device = await cpuDevice({ threads: 2 });
-const files = await openModel(path.endsWith(".gguf") ? await fileSource(path) : folder(path));
+const files = await openModel(
+  path.endsWith(".gguf") ? await fileSource(path) : folder(path),
+);
 const tokenizer = await loadTokenizer(files.origin);
 const model = await loadModel(files, device);
 await files.close();
 
 // Models without a template of their own get a plain one.
-const plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
-const template = ChatTemplate.fromConfig(tokenizer.config) ?? new ChatTemplate(plain);
+const plain =
+  "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
+const template =
+  ChatTemplate.fromConfig(tokenizer.config) ?? new ChatTemplate(plain);
 
-// One conversation has room for all positions of the model, or for four thousand.
+// Room for all positions of the model, or for four thousand.
 const capacity = Math.min(model.config.maxPositions, 4096);
 const cache = model.createCache({ capacity });
 const sequence = cache.open();
@@ -30,7 +39,7 @@ const sequence = cache.open();
 /** Token ids that the cache holds, in order. */
 const held = [];
 
-/** Reads tokens into the cache, in pieces that bound memory; gives the logits after the last, `[vocab]`. */
+/** Reads tokens into the cache, piece by piece → logits, `[vocab]`. */
 async function read(tokens) {
   for (let start = 0; ; start += 128) {
     const piece = Int32Array.from(tokens.slice(start, start + 128));
@@ -43,10 +52,14 @@ async function read(tokens) {
   }
 }
 
-/** Goes back to where the prompt and the cache part: what they share need not be read again. */
+/** Goes back to where the prompt and the cache part. */
 function newPart(prompt) {
   let shared = 0;
-  while (shared < held.length && shared < prompt.length - 1 && held[shared] === prompt[shared])
+  while (
+    shared < held.length &&
+    shared < prompt.length - 1 &&
+    held[shared] === prompt[shared]
+  )
     shared++;
   sequence.truncate(shared);
   held.length = shared;
@@ -58,11 +71,22 @@ function newPart(prompt) {
 /** Writes the answer to a conversation piece by piece, and returns it. */
 async function answer(messages, seed) {
   const text = template.render(messages);
-  const prompt = [...tokenizer.encode(text, { addSpecialTokens: false, parseSpecialTokens: true })];
+  const prompt = [
+    ...tokenizer.encode(text, {
+      addSpecialTokens: false,
+      parseSpecialTokens: true,
+    }),
+  ];
   const room = capacity - prompt.length;
   if (room < 1) throw new Error("The conversation fills the context.");
-  const sampler = new Sampler({ temperature: 0.8, topP: 0.95, seed }, prompt);
-  const decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true, context: prompt });
+  const sampler = new Sampler(
+    { temperature: 0.8, topP: 0.95, seed },
+    prompt,
+  );
+  const decoder = new StreamDecoder(tokenizer, {
+    skipSpecialTokens: true,
+    context: prompt,
+  });
   const said = [];
   const write = (piece) => {
     said.push(piece);
@@ -82,17 +106,27 @@ async function answer(messages, seed) {
 
 // #region loop
 console.log(
-  `${model.config.family}, ${cache.numbersPerToken} cached numbers per token. Empty line or Ctrl-D: leave.`,
+  `${model.config.family}, ${cache.numbersPerToken} cached numbers per token.`,
+  "An empty line or Ctrl-D: leave.",
 );
-const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
+const lines = createInterface({
+  input: process.stdin,
+  output: process.stdout,
+  prompt: "> ",
+});
 const messages = [];
 lines.prompt();
 for await (const line of lines) {
   if (line.trim() === "") break;
   messages.push({ role: "user", content: line });
-  messages.push({ role: "assistant", content: await answer(messages, messages.length) });
+  messages.push({
+    role: "assistant",
+    content: await answer(messages, messages.length),
+  });
   const bytes = sequence.length * cache.bytesPerToken;
-  console.log(`\n(${sequence.length} tokens in the cache, ${(bytes / 1e3).toFixed(0)} kB)`);
+  console.log(
+    `\n(${sequence.length} tokens in the cache, ${(bytes / 1e3).toFixed(0)} kB)`,
+  );
   lines.prompt();
 }
 lines.close();

@@ -1,12 +1,20 @@
 import { ropeTable } from "@transmla/kernels";
 
 /**
- * One layer of multi-head latent attention. Per token it caches `kvLoraRank` numbers of latent and `ropeDim` numbers of one
- * rotated key, whatever the number of heads.
+ * One layer of multi-head latent attention. Per token it caches a latent of
+ * `kvLoraRank` numbers and one rotated key of `ropeDim`, for all heads.
  */
 export class LatentAttention {
   constructor(device, sizes, makeWeight) {
-    const { hidden, heads, kvLoraRank, ropeDim, nopeDim, valueDim, positions } = sizes;
+    const {
+      hidden,
+      heads,
+      kvLoraRank,
+      ropeDim,
+      nopeDim,
+      valueDim,
+      positions,
+    } = sizes;
     this.device = device;
     this.sizes = sizes;
     this.queryNope = makeWeight(heads * nopeDim, hidden);
@@ -32,11 +40,14 @@ export class LatentAttention {
   }
 
   // #region forward
-  /** `x [tokens, hidden]`: the next tokens of a sequence → `[tokens, hidden]`. */
+  /** The next tokens of a sequence: `[tokens, hidden]` → the same. */
   forward(x, cache, sequence, way = "auto") {
     const { device, sizes, table } = this;
     const count = x.shape[0];
-    const positions = Int32Array.from({ length: count }, (_, t) => sequence.length + t);
+    const positions = Int32Array.from(
+      { length: count },
+      (_, t) => sequence.length + t,
+    );
     const slots = sequence.append(count);
     const [latents, ropeKeys] = cache.pool(0);
     return device.scope(() => {
@@ -48,7 +59,11 @@ export class LatentAttention {
       );
       const mixed = device.latentAttention({
         queryNope: device.linear(x, this.queryNope),
-        queryRope: device.rope(device.linear(x, this.queryRope), table, positions),
+        queryRope: device.rope(
+          device.linear(x, this.queryRope),
+          table,
+          positions,
+        ),
         latents,
         ropeKeys,
         keyUp: this.keyUp,
@@ -58,7 +73,12 @@ export class LatentAttention {
         heads: sizes.heads,
         scale: 1 / Math.sqrt(sizes.nopeDim + sizes.ropeDim),
         sequences: [
-          { queryStart: 0, queryCount: count, length: sequence.length, pages: sequence.pages },
+          {
+            queryStart: 0,
+            queryCount: count,
+            length: sequence.length,
+            pages: sequence.pages,
+          },
         ],
         way,
       });

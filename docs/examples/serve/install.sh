@@ -1,1 +1,2 @@
-npm install @transmla/server @transmla/generation @transmla/kernels @transmla/models @transmla/tensor-io
+npm install @transmla/server @transmla/generation @transmla/kernels \
+  @transmla/models @transmla/tensor-io

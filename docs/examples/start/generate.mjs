@@ -7,7 +7,10 @@ const files = await openModel(folder("./sample-mla"));
 const model = await loadModel(files, await cpuDevice());
 const tokenizer = await loadTokenizer(files.origin);
 
-const stream = streamText(model, tokenizer, { prompt: "KING RICHARD:", maxTokens: 60 });
+const stream = streamText(model, tokenizer, {
+  prompt: "KING RICHARD:",
+  maxTokens: 60,
+});
 for await (const { text } of stream) process.stdout.write(text);
 console.log(`\n${stream.summary.kvCacheBytes} bytes of cache`);
 await files.close();

@@ -1,2 +1,3 @@
 npm init --yes
-npm install @transmla/generation @transmla/kernels @transmla/models @transmla/tensor-io
+npm install @transmla/generation @transmla/kernels @transmla/models \
+  @transmla/tensor-io

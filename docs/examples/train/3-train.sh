@@ -3,5 +3,6 @@ cat > chats.jsonl <<'LINES'
 {"prompt": "ROMEO:\n", "completion": "But soft, what light?"}
 LINES
 # #region train
-transmla train ./sample-mla ./trained --data chats.jsonl --train adapters --steps 4 --batch 128
+transmla train ./sample-mla ./trained \
+  --data chats.jsonl --train adapters --steps 4 --batch 128
 # #endregion train
