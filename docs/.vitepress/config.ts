@@ -74,7 +74,12 @@ const reference: DefaultTheme.SidebarItem[] = [
     ],
   },
   { text: "API", link: "/api/", items: [] },
-  { text: "Decisions", collapsed: true, items: pagesOf("decisions", ["README.md"]) },
+  {
+    text: "Decisions",
+    link: "/decisions/",
+    collapsed: true,
+    items: pagesOf("decisions", ["README.md"]),
+  },
 ];
 
 export default defineConfig({

@@ -25,7 +25,6 @@ export async function writeApi(packages) {
     pageTitleTemplates: { module: ({ name }) => `@transmla/${name}` },
     groupOrder: ["Functions", "Classes", "Interfaces", "Type Aliases", "Variables"],
     useCodeBlocks: true,
-    parametersFormat: "table",
     interfacePropertiesFormat: "table",
     typeAliasPropertiesFormat: "table",
     disableGit: true,

@@ -11,7 +11,7 @@ import { at } from "./pages.mjs";
 /** Languages of code that readers run; diagrams, output and fragments of formats may stand in a page. */
 const runnable = /^(?:js|mjs|ts|mts|javascript|typescript|sh|bash|shell|zsh|console)\b/;
 /** Pages that are made of something with tests of its own: READMEs and doc comments. */
-const made = /^(?:api|packages|reference|examples|node_modules|\.vitepress|decisions)\//;
+const made = /^(?:api|packages|reference|examples|node_modules|\.vitepress)\//;
 const searches = {
   kvLoraRank: /^\/(?:idea|runtime|api|formats)\//,
   InvalidOffset: /^\/reference\/errors/,

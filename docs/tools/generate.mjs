@@ -2,7 +2,7 @@
  * Writes the pages that are made of something else, before VitePress reads them: a page per package (which includes its README), the
  * error catalogue, tables of measurements, and the API by TypeDoc. All of them are ignored by git.
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { writeApi } from "./api.mjs";
 import { errorCatalogue } from "./errors.mjs";
 import { benchmarks, fidelity } from "./measurements.mjs";
@@ -17,11 +17,13 @@ const published = ["packages", "apps"]
   .map((folder) => ({ folder, ...JSON.parse(readFileSync(at(`${folder}/package.json`), "utf8")) }))
   .filter((manifest) => !manifest.private);
 
-for (const { folder, name } of published) {
+await writeApi(published);
+for (const { folder, name, exports } of published) {
+  const short = shortName(name);
   const source = `${folder}/README.md`;
-  write(`packages/${name.replace("@transmla/", "")}.md`, {
+  write(`packages/${short}.md`, {
     matter: { title: name, source },
-    body: `<!--@include: ../../${source}-->`,
+    body: `<!--@include: ../../${source}-->\n\n${exports ? apiLink(short) : ""}`,
   });
 }
 write("packages/index.md", {
@@ -31,12 +33,20 @@ write("packages/index.md", {
 write("reference/errors.md", page("Errors", await errorCatalogue(published)));
 write("reference/fidelity.md", page("Fidelity", fidelity()));
 write("reference/benchmarks.md", page("Benchmarks", benchmarks()));
-await writeApi(published);
+
+function shortName(name) {
+  return name.replace("@transmla/", "");
+}
+
+/** A package with several entry points has a folder. */
+function apiLink(short) {
+  const isFolder = existsSync(at(`docs/api/${short}/index.md`));
+  return `[Every export](/api/${short}${isFolder ? "/" : ""})`;
+}
 
 function packageList(packages) {
   const rows = packages.map(
-    ({ name, description }) =>
-      `| [\`${name}\`](./${name.replace("@transmla/", "")}) | ${description} |`,
+    ({ name, description }) => `| [\`${name}\`](./${shortName(name)}) | ${description} |`,
   );
   return [
     "# Packages",
