@@ -67,6 +67,8 @@ const reference: DefaultTheme.SidebarItem[] = [
       { text: "Errors", link: "/reference/errors" },
       { text: "Fidelity", link: "/reference/fidelity" },
       { text: "Benchmarks", link: "/reference/benchmarks" },
+      { text: "Benchmarks: serving", link: "/reference/serve" },
+      { text: "Benchmarks: training", link: "/reference/training" },
       { text: "Families", link: "/families" },
       { text: "Engines", link: "/engines" },
       { text: "How plan reckons", link: "/plan" },

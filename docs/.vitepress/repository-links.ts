@@ -9,8 +9,8 @@ const sources = "https://github.com/transmla/transmla/tree/main/";
 
 /** Pages of the site that stand for a file elsewhere in the repository. */
 const pages = new Map<string, string>([
-  ["bench", "/reference/benchmarks"],
-  ["bench/README.md", "/reference/benchmarks"],
+  ["bench/results/serve.md", "/reference/serve"],
+  ["bench/results/training.md", "/reference/training"],
   ["bench/results/fidelity.md", "/reference/fidelity"],
   ["bench/results/latest.md", "/reference/benchmarks"],
   ["apps/cli", "/packages/transmla"],

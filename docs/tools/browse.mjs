@@ -32,6 +32,9 @@ const pictured = [
   "/guide/judge",
   "/api/low-rank",
   "/reference/errors",
+  "/reference/benchmarks",
+  "/packages/conversion",
+  "/formats/native",
   "/runtime/chat",
 ];
 const [folder] = process.argv.slice(2);

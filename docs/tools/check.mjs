@@ -49,7 +49,7 @@ function unshownFiles() {
   const shown = pages.map(({ text }) => text).join("\n");
   return readdirSync(join(docs, "examples"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(docs, join(entry.parentPath ?? entry.path, entry.name)))
+    .map((entry) => relative(docs, join(entry.parentPath, entry.name)))
     .filter((path) => !shown.includes(path))
     .map((path) => `${path} is shown by no page`);
 }

@@ -33,6 +33,16 @@ write("packages/index.md", {
 write("reference/errors.md", page("Errors", await errorCatalogue(published)));
 write("reference/fidelity.md", page("Fidelity", fidelity()));
 write("reference/benchmarks.md", page("Benchmarks", benchmarks()));
+for (const [name, title] of [
+  ["serve", "Serving"],
+  ["training", "Training"],
+]) {
+  const source = `bench/results/${name}.md`;
+  write(`reference/${name}.md`, {
+    matter: { title, source },
+    body: `<!--@include: ../../${source}-->`,
+  });
+}
 
 function shortName(name) {
   return name.replace("@transmla/", "");

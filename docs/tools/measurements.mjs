@@ -30,7 +30,7 @@ function latest() {
 /** Speed beside other runtimes and the machine's limits. */
 export function benchmarks() {
   return [
-    "Measured in turns, in one run, on one machine, by `npm run bench`; a target that was missed says so. [What the rows mean and how to read noise](https://github.com/transmla/transmla/tree/main/bench/README.md); [serving](https://github.com/transmla/transmla/tree/main/bench/results/serve.md) and [training](https://github.com/transmla/transmla/tree/main/bench/results/training.md) have reports of their own.",
+    "Measured in turns, in one run, on one machine, by `npm run bench`; a target that was missed says so. [What the rows mean and how to read noise](https://github.com/transmla/transmla/blob/main/bench/README.md); [serving](./serve) and [training](./training) have reports of their own.",
     body(benchMarkdown(latest())),
   ].join("\n\n");
 }
