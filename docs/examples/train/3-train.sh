@@ -4,5 +4,5 @@ cat > chats.jsonl <<'LINES'
 LINES
 # #region train
 transmla train ./sample-mla ./trained \
-  --data chats.jsonl --train adapters --steps 4 --batch 128
+  --data chats.jsonl --train adapters --steps 12 --batch 128
 # #endregion train
