@@ -10,7 +10,7 @@ export function apiSidebar(): DefaultTheme.SidebarItem[] {
     .filter((path) => path.endsWith(".md") && path !== "index.md")
     .toSorted()
     .map((path) => {
-      const name = path.replace(/(?:\/index)?\.md$/, "");
+      const name = path.replace(/(?:\/index)?\.md$/, "").replace("/namespaces/", ": ");
       return { text: name, link: `/api/${path.replace(/(?:index)?\.md$/, "")}` };
     });
 }

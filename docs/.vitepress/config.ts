@@ -12,7 +12,7 @@ function pagesOf(folder: string, skip: readonly string[] = []): DefaultTheme.Sid
     .toSorted()
     .map((name) => {
       const text = readFileSync(new URL(`../${folder}/${name}`, import.meta.url), "utf8");
-      const title = /^title: (.*)$/m.exec(text)?.[1] ?? /^# (.*)$/m.exec(text)?.[1] ?? name;
+      const title = /^title: "?(.*?)"?$/m.exec(text)?.[1] ?? /^# (.*)$/m.exec(text)?.[1] ?? name;
       return { text: title.replaceAll("`", ""), link: `/${folder}/${name.replace(/\.md$/, "")}` };
     });
 }
@@ -92,7 +92,17 @@ export default defineConfig({
   srcExclude: ["examples/**"],
   rewrites: { "decisions/README.md": "decisions/index.md" },
   head: [["link", { rel: "icon", type: "image/svg+xml", href: "/logo.svg" }]],
-  markdown: { config: repositoryLinks, languageAlias: { mjs: "js" } },
+  markdown: {
+    config: repositoryLinks,
+    languageAlias: { mjs: "js" },
+    // Marks of the parts that pages show are for us, not for those who copy the whole file.
+    codeTransformers: [
+      {
+        name: "no-region-marks",
+        preprocess: (code) => code.replace(/^.*#(?:end)?region\b.*\n?/gm, ""),
+      },
+    ],
+  },
   themeConfig: {
     logo: "/logo.svg",
     search: { provider: "local" },

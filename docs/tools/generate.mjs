@@ -31,8 +31,8 @@ write("packages/index.md", {
   body: packageList(published),
 });
 write("reference/errors.md", page("Errors", await errorCatalogue(published)));
-write("reference/fidelity.md", page("Fidelity", fidelity()));
-write("reference/benchmarks.md", page("Benchmarks", benchmarks()));
+write("reference/fidelity.md", page("Fidelity", fidelity(), { pageClass: "wide" }));
+write("reference/benchmarks.md", page("Benchmarks", benchmarks(), { pageClass: "wide" }));
 for (const [name, title] of [
   ["serve", "Serving"],
   ["training", "Training"],

@@ -5,8 +5,11 @@ import { fileURLToPath } from "node:url";
 /** A path from the repository's root. */
 export const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** A page with a heading. */
-export const page = (title, body) => ({ matter: { title }, body: `# ${title}\n\n${body}` });
+/** A page with a heading, and more front matter if it needs some. */
+export const page = (title, body, matter = {}) => ({
+  matter: { title, ...matter },
+  body: `# ${title}\n\n${body}`,
+});
 
 /** Writes a page below `docs`. `matter` has strings only. */
 export function write(path, { matter, body }) {
