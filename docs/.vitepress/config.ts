@@ -103,6 +103,8 @@ export default defineConfig({
       },
     ],
   },
+  // What our linked packages import: found late, it would reload the page while a figure computes.
+  vite: { optimizeDeps: { include: ["@huggingface/jinja", "@huggingface/tokenizers"] } },
   themeConfig: {
     logo: "/logo.svg",
     search: { provider: "local" },
