@@ -29,6 +29,8 @@ const pictured = [
   "/idea/",
   "/idea/exact",
   "/idea/rotation",
+  "/idea/decoding",
+  "/guide/size",
   "/guide/judge",
   "/api/low-rank",
   "/reference/errors",

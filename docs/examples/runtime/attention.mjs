@@ -37,7 +37,7 @@ const cache = new PagedCache(device, {
 // #endregion setup
 
 // #region decode
-// Forty tokens, first as one prompt, then one at a time from the cache.
+// Forty tokens: first as one prompt, then one by one from the cache.
 const tokens = 40;
 const input = numbers(tokens * sizes.hidden);
 const prompt = layer.forward(
@@ -63,7 +63,8 @@ for (let t = 0; t < tokens; t++) {
   }
 }
 console.log(
-  `a prompt and single steps differ by ${difference.toExponential(1)} at most`,
+  "a prompt and single steps differ at most by",
+  difference.toExponential(1),
 );
 // #endregion decode
 

@@ -48,7 +48,9 @@ if (name) {
   );
   console.log(
     "first row begins",
-    Array.from(values.slice(0, 4), (value) => value.toFixed(4)).join(", "),
+    Array.from(values.slice(0, 4), (value) => value.toFixed(4)).join(
+      ", ",
+    ),
   );
 }
 // #endregion values

@@ -29,7 +29,11 @@ const request = new Request("http://localhost/v1/completions", {
     "content-type": "application/json",
     authorization: "Bearer secret",
   },
-  body: JSON.stringify({ model: "mine", prompt: "ROMEO:", max_tokens: 12 }),
+  body: JSON.stringify({
+    model: "mine",
+    prompt: "ROMEO:",
+    max_tokens: 12,
+  }),
 });
 const response = await handler.fetch(request);
 console.log(response.status, (await response.json()).choices[0].text);
