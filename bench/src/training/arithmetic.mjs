@@ -17,7 +17,7 @@ export const SETTINGS = {
   unseen: 500,
   train: 20_000,
   keep: 0.125,
-  steps: 800,
+  steps: 1200,
   tokens: 512,
   rate: 1.5e-3,
   seed: 1,
