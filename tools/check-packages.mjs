@@ -2,31 +2,22 @@
  * Checks every publishable package as npm would pack it: publint (exports, files, formats) and Are The Types Wrong (types
  * under every module resolution). Needs a build. Exits 1 when a check fails.
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { packPackages, publishedPackages } from "./packed/packages.mjs";
 
-const folders = ["packages", "apps"].flatMap((parent) =>
-  readdirSync(parent).map((name) => join(parent, name)),
+const packages = publishedPackages();
+const folder = mkdtempSync(join(tmpdir(), "transmla-pack-"));
+const packed = await packPackages(
+  packages.map(({ name }) => name),
+  folder,
 );
-const packed = mkdtempSync(join(tmpdir(), "transmla-pack-"));
 let failures = 0;
 
-for (const folder of folders) {
-  const {
-    name,
-    private: unpublished,
-    exports,
-  } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  if (unpublished) continue;
-  const output = execFileSync("npm", ["pack", "--json", "--pack-destination", packed], {
-    cwd: folder,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const [{ filename, size }] = JSON.parse(output);
-  const tarball = join(packed, filename);
+for (const { name, tarball, size } of packed) {
+  const { exports } = packages.find((one) => one.name === name).manifest;
   check(name, "publint", ["publint", tarball, "--strict"]);
   // A package with only a command has no types to get wrong.
   if (exports) {
@@ -37,7 +28,7 @@ for (const folder of folders) {
   }
   console.log(`${name}: ${(size / 1024).toFixed(0)} KiB packed`);
 }
-rmSync(packed, { recursive: true });
+rmSync(folder, { recursive: true });
 process.exitCode = failures > 0 ? 1 : 0;
 
 function check(name, tool, command) {
