@@ -26,7 +26,7 @@ export function publishedPackages(root = repository) {
       return { name: manifest.name, folder, manifest };
     })
     .filter(({ manifest }) => manifest.private !== true)
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /**
