@@ -1,18 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Plugin } from "vitest/config";
-
-/** The TypeScript blocks of a page. */
-function blocksOf(page: string): string[] {
-  const blocks = readFileSync(page, "utf8").matchAll(/^```ts\n(.*?)^```$/gms);
-  return Array.from(blocks, ([, code]) => code!);
-}
-
-/** The blocks of a README that stand on their own: those that import packages and no file of the reader's. */
-export function readmeExamplesOf(readme: string): string[] {
-  return blocksOf(readme).filter(
-    (code) => code.startsWith("import ") && !code.includes('from "./'),
-  );
-}
+import { readmeExamplesOf } from "./readme-blocks.mjs";
 
 const pattern = /^(.*)\/README\.example-(\d+)\.ts$/;
 

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readmeExamplesOf } from "./readme-examples.ts";
+import { readmeExamplesOf } from "./readme-blocks.mjs";
 
 const packages = fileURLToPath(new URL("../packages", import.meta.url));
 

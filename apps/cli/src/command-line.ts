@@ -1,12 +1,15 @@
+import { createRequire } from "node:module";
 import { deviceKit, type CacheStorage } from "@transmla/kernels";
 import type { WeightPrecision } from "@transmla/models";
 import { Command as Parser, CommanderError, Option } from "commander";
-import { version } from "../package.json";
 import type { Command, Flag, ModelStorage } from "./command";
 import { deviceNames, type DeviceName } from "./devices";
 import { usage } from "./errors";
 import { choice, filled, integer, optional, toggle, word } from "./flags";
 import type { Io } from "./io";
+
+/** Read where it stands, not built in: a release sets it after the build. */
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
 const { cacheStorages } = deviceKit;
 
