@@ -40,9 +40,11 @@ export async function checkShaking(projects) {
   for (const { from, names, bundle: most, absent } of shakes) {
     const folder = projectFolder(projects, from);
     const code = `import { ${names.join()} } from "${from}";\nglobalThis.used = [${names.join()}];\n`;
-    for (const text of await bundleTwice(folder, names.join("-"), code)) {
+    const texts = await bundleTwice(folder, names.join("-"), code);
+    const sizes = texts.map((text) => (gzipSync(text).length / 1024).toFixed(1)).join(" and ");
+    console.log(`${" ".repeat(10)}${names.join(", ")}: ${sizes} of ${most} KiB`);
+    for (const text of texts) {
       const kib = gzipSync(text).length / 1024;
-      console.log(`${" ".repeat(10)}${names.join(", ")}: ${kib.toFixed(1)} KiB`);
       if (kib > most) throw new Error(`${names.join()} of ${from}: ${kib} KiB, may be ${most}`);
       const found = absent.filter((one) => text.includes(one));
       if (found.length > 0) throw new Error(`${names.join()} of ${from} brings ${found.join()}`);
