@@ -37,12 +37,17 @@ export class LayerStore {
   async save(layer: number, { converted, choices }: SavedLayer): Promise<void> {
     const { weights, keptEnergy, outputError } = converted;
     const tensors = tensorsOf(weights);
-    const description = { config: configJson(weights.config), keptEnergy, outputError, choices };
+    const description = JSON.stringify({
+      config: configJson(weights.config),
+      keptEnergy,
+      outputError,
+      choices,
+    });
     await writeSafetensors(this.folder.create(fileName(layer)), tensors, {
       metadata: {
         fingerprint: this.fingerprint,
-        description: JSON.stringify(description),
-        sha256: await digest(tensors),
+        description,
+        sha256: await digest(description, tensors),
       },
     });
   }
@@ -82,10 +87,12 @@ export class LayerStore {
     for (const { name, shape } of checkpoint.tensors.values()) {
       tensors.set(name, { dtype: "F32", shape, data: await checkpoint.readBytes(name) });
     }
-    if (metadata.get("sha256") !== (await digest(tensors))) return undefined;
-    const { config, keptEnergy, outputError, choices } = JSON.parse(
-      metadata.get("description")!,
-    ) as { config: ConfigJson; choices: Partial<LatentSizes> } & Omit<ConvertedLayer, "weights">;
+    const description = metadata.get("description") ?? "";
+    if (metadata.get("sha256") !== (await digest(description, tensors))) return undefined;
+    const { config, keptEnergy, outputError, choices } = JSON.parse(description) as {
+      config: ConfigJson;
+      choices: Partial<LatentSizes>;
+    } & Omit<ConvertedLayer, "weights">;
     const weights = weightsOf(tensors, config);
     return { converted: { weights, keptEnergy, outputError }, choices };
   }
@@ -139,9 +146,12 @@ function weightsOf(tensors: ReadonlyMap<string, StoredTensor>, config: ConfigJso
   };
 }
 
-/** Of names, shapes and values. */
-async function digest(tensors: ReadonlyMap<string, StoredTensor>): Promise<string> {
-  const hashes: string[] = [];
+/** Of the description, and of names, shapes and values. */
+async function digest(
+  description: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): Promise<string> {
+  const hashes = [description];
   for (const [name, { shape, data }] of [...tensors].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     hashes.push(name, shape.join(), await sha256(data));
   }

@@ -123,4 +123,17 @@ describe("an unfinished conversion", () => {
     await attempt(short, { resume: true });
     expect([...short].toSorted()).toEqual([...whole].toSorted());
   });
+
+  it("converts again what is described otherwise than it was made", async () => {
+    const expected = await attempt(new Map(), {});
+    const files = await stopped(2);
+    const [first] = saved(files);
+    const bytes = files.get(first!)!.slice();
+    const digit = Buffer.from(bytes).indexOf('keptEnergy\\":0.') + 'keptEnergy\\":0.'.length;
+    expect(digit).toBeGreaterThan(100);
+    bytes[digit] = bytes[digit] === 0x31 ? 0x32 : 0x31;
+    files.set(first!, bytes);
+    const report = await attempt(files, { resume: true });
+    expect({ ...report, seconds: 0 }).toEqual({ ...expected, seconds: 0 });
+  });
 });

@@ -4,6 +4,18 @@ import { ModelsError } from "../errors";
 /** Largest size a config may declare; beyond it a number is a mistake or an attack, not a model. */
 const MAX_SIZE = 2 ** 31 - 1;
 
+/**
+ * Sizes that decide how many things are made before any is compared with the weights: a config of 100 bytes must not fill the memory.
+ * Published models have up to 126 layers, heads of 576 and 25,000 experts in all.
+ */
+export const mostLayers = 10_000;
+export const mostRotated = 1 << 16;
+const mostExperts = 200_000;
+
+/** Experts that a layer may have. */
+export const mostExpertsOf = (layers: number): number =>
+  Math.max(1, Math.floor(mostExperts / layers));
+
 /** Typed, checked access to the fields of a JSON object. Every refusal names the field by its path. */
 export class Fields {
   constructor(
@@ -16,10 +28,11 @@ export class Fields {
     return this.get(name) !== undefined;
   }
 
-  /** A positive integer. Throws `InvalidConfig`. */
-  size(name: string, fallback?: number): number {
+  /** A positive integer, `most` at most. Throws `InvalidConfig`. */
+  size(name: string, fallback?: number, most = MAX_SIZE): number {
     const value = this.integer(name, fallback);
     if (value < 1 || value > MAX_SIZE) this.fail(name, "a positive integer", this.get(name));
+    if (value > most) this.fail(name, `at most ${most}`, this.get(name));
     return value;
   }
 

@@ -73,6 +73,24 @@ function refusal(json: object): [string, string] {
   throw new Error("nothing was refused");
 }
 
+describe("sizes that decide how many things are made", () => {
+  it.each([
+    ["num_hidden_layers", { ...llama, num_hidden_layers: 2_000_000_000 }],
+    ["head_dim", { ...llama, head_dim: 2_000_000_000 }],
+    ["num_local_experts", { ...llama, model_type: "mixtral", num_local_experts: 2_000_000_000 }],
+    ["n_routed_experts", { ...deepseek, ...sparse, n_routed_experts: 2_000_000_000 }],
+    ["qk_rope_head_dim", { ...deepseek, qk_rope_head_dim: 2_000_000_000 }],
+  ])("%s is bounded before anything is", (field, config) => {
+    const [code, message] = refusal(config);
+    expect(code).toBe("InvalidConfig");
+    expect(message).toContain(field);
+  });
+
+  it("leaves room for the largest models", () => {
+    expect(parse({ ...llama, num_hidden_layers: 10_000 }).layers).toHaveLength(10_000);
+  });
+});
+
 describe("parseConfig", () => {
   it("reads a llama config and fills in what is absent", () => {
     const config = parse(llama);

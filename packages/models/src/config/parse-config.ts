@@ -3,7 +3,7 @@ import { deepseekAttention } from "../deepseek/config";
 import { deepseekFeedForwards } from "../deepseek/experts";
 import { ModelsError } from "../errors";
 import { activations, families, type Family } from "./families";
-import { Fields } from "./fields";
+import { Fields, mostExpertsOf, mostLayers, mostRotated } from "./fields";
 import { latentLayers } from "./native";
 import type {
   AttentionConfig,
@@ -30,9 +30,9 @@ export function parseConfig(json: JsonObject, file = "config.json"): ModelConfig
   const familyName = native ? native.string("base_model_type") : modelType;
   const family = familyNamed(familyName, native ? native.path : file);
   const hiddenSize = fields.size("hidden_size");
-  const layers = fields.size("num_hidden_layers");
+  const layers = fields.size("num_hidden_layers", undefined, mostLayers);
   const attention = attentionLayers(fields, family, { native, hiddenSize, layers });
-  const feedForward = feedForwardConfig(fields, family);
+  const feedForward = feedForwardConfig(fields, family, layers);
   const feedForwards =
     family.deepseek && feedForward.kind === "gated"
       ? deepseekFeedForwards(fields, layers, family.deepseek, feedForward)
@@ -96,7 +96,7 @@ function groupedAttention(
   if (!fields.has("head_dim") && familyHeadDim === undefined && hiddenSize % heads !== 0) {
     fields.fail("hidden_size", `a multiple of num_attention_heads (${heads})`, hiddenSize);
   }
-  const headDim = fields.size("head_dim", familyHeadDim ?? hiddenSize / heads);
+  const headDim = fields.size("head_dim", familyHeadDim ?? hiddenSize / heads, mostRotated);
   if (headDim % 2 !== 0) fields.fail("head_dim", "even, for rotary embeddings", headDim);
   const frequencies = configuredFrequencies(fields, headDim);
   const still = new Float64Array(headDim / 2);
@@ -116,7 +116,7 @@ function groupedAttention(
   });
 }
 
-function feedForwardConfig(fields: Fields, family: Family): FeedForwardConfig {
+function feedForwardConfig(fields: Fields, family: Family, layers: number): FeedForwardConfig {
   const intermediateSize = fields.size("intermediate_size");
   const field = fields.has("hidden_activation") ? "hidden_activation" : "hidden_act";
   const name = fields.optionalString(field) ?? family.defaults.activation ?? "silu";
@@ -131,7 +131,7 @@ function feedForwardConfig(fields: Fields, family: Family): FeedForwardConfig {
   if (family.feedForward === "gated") {
     return { kind: "gated", intermediateSize, activation, bias: family.feedForwardBias(fields) };
   }
-  const experts = fields.size("num_local_experts", 8);
+  const experts = fields.size("num_local_experts", 8, mostExpertsOf(layers));
   const topK = fields.size("num_experts_per_tok", 2);
   if (topK > experts) fields.fail("num_experts_per_tok", `at most ${experts}`, topK);
   return { kind: "experts", intermediateSize, activation, experts, topK };

@@ -1,4 +1,4 @@
-import type { Fields } from "../config/fields";
+import { mostRotated, type Fields } from "../config/fields";
 import type { DeepseekExperts, LatentAttentionConfig } from "../config/model-config";
 import { configuredFrequencies, yarnMagnitude } from "../config/rope";
 
@@ -29,7 +29,7 @@ export function deepseekAttention(
   // Checked here, so that a config is refused before its weights are opened.
   interleaved(fields);
   const heads = fields.size("num_attention_heads");
-  const ropeDim = fields.size("qk_rope_head_dim");
+  const ropeDim = fields.size("qk_rope_head_dim", undefined, mostRotated);
   if (ropeDim % 2 !== 0) fields.fail("qk_rope_head_dim", "even, for rotary embeddings", ropeDim);
   const nopeDim = fields.size("qk_nope_head_dim");
   const qLoraRank = fields.optionalSize("q_lora_rank");

@@ -1,4 +1,4 @@
-import type { Fields } from "../config/fields";
+import { mostExpertsOf, type Fields } from "../config/fields";
 import type {
   DeepseekExperts,
   ExpertsFeedForwardConfig,
@@ -22,7 +22,8 @@ export function deepseekFeedForwards(
 ): FeedForwardConfig[] {
   const denseLayers = fields.count("first_k_dense_replace", family.denseLayers);
   // Sparse configs of dense models leave the experts' fields out, or say nothing true in them.
-  const experts = denseLayers < layers ? expertsOf(fields, family, dense) : dense;
+  const experts =
+    denseLayers < layers ? expertsOf(fields, family, dense, mostExpertsOf(layers)) : dense;
   return Array.from({ length: layers }, (_, layer) => (layer < denseLayers ? dense : experts));
 }
 
@@ -30,13 +31,14 @@ function expertsOf(
   fields: Fields,
   { routing, choiceBias }: DeepseekFamily,
   { activation, bias }: GatedFeedForwardConfig,
+  most: number,
 ): ExpertsFeedForwardConfig {
   if (bias) throw unsupported(fields, "mlp_bias", "true together with experts");
   if (fields.size("moe_layer_freq", 1) !== 1) {
     throw unsupported(fields, "moe_layer_freq", "other than 1");
   }
   const intermediateSize = fields.size("moe_intermediate_size");
-  const experts = fields.size("n_routed_experts");
+  const experts = fields.size("n_routed_experts", undefined, most);
   const topK = fields.size("num_experts_per_tok");
   const { groups, topGroups, ...others } = routing(fields);
   const groupSize = experts / groups;
