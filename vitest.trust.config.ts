@@ -6,7 +6,11 @@ import { sourceAliases } from "./vitest.config.ts";
 export default defineConfig({
   resolve: { alias: sourceAliases },
   test: {
-    include: ["tools/trust/**/*.trust.ts", "packages/server/src/**/*.endurance.ts"],
+    include: [
+      "attacks/**/*.trust.ts",
+      "tools/trust/**/*.trust.ts",
+      "packages/server/src/**/*.endurance.ts",
+    ],
     testTimeout: 600_000,
     fileParallelism: false,
     pool: "forks",
