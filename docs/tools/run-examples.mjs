@@ -1,18 +1,21 @@
 /**
  * Runs the examples of the docs as a reader would: in a folder whose node_modules has the packages, with `transmla` on the path.
  *
- *     node docs/tools/run-examples.mjs [--in FOLDER] [TOPIC…]
+ *     node docs/tools/run-examples.mjs [--in FOLDER | --workspace] [TOPIC…]
  *
  * Every folder of `docs/examples` is a topic and runs in an empty folder of its own: its numbered shell files in order, the other
  * files are what they use. `install*.sh` is what the reader types before; it is not run, but must name every package that the topic
  * imports, and all of them must be there. A file whose first line is `# needs: COMMAND` is skipped where COMMAND fails.
- * FOLDER (default: this repository) is where the packages are installed.
+ * FOLDER is where the packages are installed; without it they are packed and installed in a temporary folder, as from npm. With
+ * `--workspace` those of this repository are used, which is quicker.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { installPacked } from "../../tools/packed/install.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = join(root, "docs/examples");
@@ -20,10 +23,13 @@ const examples = join(root, "docs/examples");
 const patience = 15 * 60_000;
 
 const { values, positionals } = parseArgs({
-  options: { in: { type: "string" } },
+  options: { in: { type: "string" }, workspace: { type: "boolean", default: false } },
   allowPositionals: true,
 });
-const installed = resolve(values.in ?? root);
+const installed = values.workspace
+  ? root
+  : resolve(values.in ?? join(tmpdir(), "transmla-examples"));
+if (!values.workspace && values.in === undefined) await installPacked(installed);
 const topics = positionals.length > 0 ? positionals : readdirSync(examples);
 const failures = topics.flatMap((topic) => [...missingPackages(topic), ...run(topic)]);
 for (const failure of failures) console.error(`FAILED ${failure}`);
