@@ -12,7 +12,7 @@ export const budgets = {
   "@transmla/latent-cache": { packed: 66, bundle: 15 },
   "@transmla/low-rank": { packed: 190, bundle: 21 },
   "@transmla/models": { packed: 215, bundle: 40 },
-  "@transmla/sample-model": { packed: 4700, bundle: 2 },
+  "@transmla/sample-model": { packed: 4700, bundle: 3 },
   "@transmla/server": { packed: 118, bundle: 19 },
   "@transmla/tensor-io": { packed: 220, bundle: 23 },
   "@transmla/training": { packed: 165, bundle: 29 },
