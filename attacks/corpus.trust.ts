@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import crateVerdicts from "./crate-verdicts.json";
 import { kinds, type Attack, type Files } from "./attack";
 import { modelAttacks } from "./corpus";
 import { libraryVerdict } from "./library";
+import { written } from "./written";
 
 /** Everything bad is refused within this time, in milliseconds, on a machine that does other work as well. */
 const patience = 10_000;
@@ -40,17 +41,9 @@ const wanted = process.env["TRANSMLA_ATTACKS"];
 const folder = wanted ?? (await mkdtemp(join(tmpdir(), "transmla-attacks-")));
 if (wanted === undefined) afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A model on the disk, as the command line takes it. */
-async function written(files: Files, name: string): Promise<string> {
-  const path = join(folder, name);
-  await mkdir(path, { recursive: true });
-  for (const [file, bytes] of files) await writeFile(join(path, file), bytes);
-  return files.has("model.gguf") ? join(path, "model.gguf") : path;
-}
-
 /** The code at the end of the last line of a command that talks to a model. */
 async function commandLineVerdict(files: Files, name: string): Promise<string> {
-  const path = await written(files, name);
+  const path = await written(files, join(folder, name));
   const { code, stderr } = await transmla(
     ["chat", path, "--device", "reference", "--max-tokens", "2", "--quiet", "--temperature", "0"],
     { input: ["Who is there?"], env: { XDG_STATE_HOME: join(folder, "state") } },

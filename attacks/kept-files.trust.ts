@@ -83,7 +83,7 @@ describe("the layers of an interrupted conversion", () => {
     await attempt(expected, false);
     const stopped = new Map<string, Uint8Array>();
     await expect(attempt(stopped, true)).rejects.toThrow("stopped");
-    const [name = ""] = [...stopped.keys()].filter((file) => file.startsWith(".transmla-layer"));
+    const name = [...stopped.keys()].find((file) => file.startsWith(".transmla-layer"))!;
     const layer = stopped.get(name)!;
     const outcome = async (start: Files) => {
       const files = new Map(start);
