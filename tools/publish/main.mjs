@@ -17,6 +17,7 @@ import { release } from "./release.mjs";
 import { checkTypes } from "./types.mjs";
 
 const processes = new Processes();
+let interrupted = false;
 const folder = await mkdtemp(join(tmpdir(), "transmla-publish-"));
 for (const [signal, code] of [
   ["SIGINT", 130],
@@ -24,6 +25,7 @@ for (const [signal, code] of [
   ["SIGHUP", 129],
 ]) {
   process.once(signal, async () => {
+    interrupted = true;
     processes.stopAll();
     await remove(folder);
     process.exit(code);
@@ -52,7 +54,8 @@ try {
   checkBudgets(sizes);
   console.log(`${published.length} passed, 0 failed`);
 } catch (error) {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  // What fails because it was stopped says nothing.
+  if (!interrupted) console.error(error instanceof Error ? error.stack : error);
   process.exitCode = 1;
 } finally {
   processes.stopAll();

@@ -27,7 +27,7 @@ export class TrustReporter implements Reporter {
       ([kind, title]) => `${String(all[kind as keyof Counts] ?? 0).padStart(8)}  ${title}`,
     );
     console.log(["", ...rows, `${String(seconds).padStart(8)}  seconds`].join("\n"));
-    const filtered = process.argv.slice(2).some((word) => word.includes("trust/"));
+    const filtered = process.argv.slice(2).some((word) => /trust\/|^attacks/.test(word));
     if (reason === "interrupted" || filtered) return;
     writeFileSync(figures, `${JSON.stringify({ seconds, total: all, promises }, null, 2)}\n`);
     console.log(`written: ${fileURLToPath(figures)}`);
