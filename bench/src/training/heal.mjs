@@ -1,13 +1,10 @@
-import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { transmla } from "./program.mjs";
 import { mean } from "./setup.mjs";
 
-const run = promisify(execFile);
-const program = fileURLToPath(new URL("../../../apps/cli/bin/transmla.js", import.meta.url));
+const THREADS = ["--threads", "2"];
 
 /** As a user runs it, on the texts that come with the sample model. */
 export const SETTINGS = {
@@ -36,7 +33,16 @@ export async function heal(_, { seeds, progress }) {
     for (const seed of seeds) {
       progress(`seed ${seed}: converting`);
       const [student, out] = [join(folder, `mla-${seed}`), join(folder, `healed-${seed}`)];
-      await transmla("convert", "sample", student, "--keep", SETTINGS.keep, "--seed", String(seed));
+      await transmla(
+        "convert",
+        "sample",
+        student,
+        "--keep",
+        SETTINGS.keep,
+        "--seed",
+        String(seed),
+        ...THREADS,
+      );
       const before = await nll(student);
       progress(`seed ${seed}: distilling`);
       const { seconds, tokens, tokensPerSecond, plannedBytes, peakRssBytes } = await transmla(
@@ -50,6 +56,7 @@ export async function heal(_, { seeds, progress }) {
         "--seed",
         String(seed),
         ...SETTINGS.distill,
+        ...THREADS,
       );
       const after = await nll(out);
       const wonBack = (before - after) / (before - original);
@@ -76,15 +83,5 @@ export async function heal(_, { seeds, progress }) {
 
 async function nll(model) {
   const flags = ["--text", "sample", "--max-tokens", String(SETTINGS.evaluationTokens)];
-  return (await transmla("evaluate", model, ...flags)).nll;
-}
-
-async function transmla(...argv) {
-  const options = { maxBuffer: 1 << 26 };
-  const { stdout } = await run(
-    process.execPath,
-    [program, ...argv, "--json", "--threads", "2"],
-    options,
-  );
-  return JSON.parse(stdout);
+  return (await transmla("evaluate", model, ...flags, ...THREADS)).nll;
 }

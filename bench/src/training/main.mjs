@@ -9,11 +9,12 @@ import { parseArgs } from "node:util";
 import { arithmetic } from "./arithmetic.mjs";
 import { expressiveness } from "./expressiveness.mjs";
 import { heal } from "./heal.mjs";
+import { memory } from "./memory.mjs";
 import { openSample } from "./setup.mjs";
 import { markdown } from "./table.mjs";
 import { throughput } from "./throughput.mjs";
 
-const experiments = { throughput, heal, expressiveness, arithmetic };
+const experiments = { throughput, memory, heal, expressiveness, arithmetic };
 const results = new URL("../../results/", import.meta.url);
 
 const { values } = parseArgs({

@@ -21,6 +21,32 @@ const sections = {
       ]),
     ),
   ],
+  memory: ({ rows, settings, worst }) => [
+    `## Memory beside its plan`,
+    `The sample model at ${settings.keep} of its cache, documents of ${settings.context} tokens on the CPU device; the largest resident size of the process beside what was printed before the start. Farthest: ${worst.toFixed(2)}; target within 1.2.`,
+    markdownTable(
+      [
+        "command",
+        "batch",
+        "threads",
+        "trained",
+        "steps",
+        "planned, MB",
+        "peak, MB",
+        "peak / planned",
+      ],
+      rows.map((row) => [
+        row.command,
+        String(row.batch),
+        String(row.threads),
+        row.train,
+        String(row.steps),
+        (row.plannedBytes / 1e6).toFixed(0),
+        (row.peakRssBytes / 1e6).toFixed(0),
+        (row.peakRssBytes / row.plannedBytes).toFixed(2),
+      ]),
+    ),
+  ],
   heal: ({ rows, original, settings, wonBack }) => [
     `## Winning back what compression cost`,
     `The sample model at ${settings.keep} of its cache, \`transmla distill ${settings.distill.join(" ")}\` on its calibration text, measured on ${settings.evaluationTokens} tokens of its evaluation text (original ${original.toFixed(4)} nats). Mean won back: ${percent(wonBack)}; target 80 % in five minutes.`,

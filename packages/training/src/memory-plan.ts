@@ -15,7 +15,7 @@ export interface MemoryPlanOptions {
   readonly threads?: number | undefined;
 }
 
-/** Bytes on the device, by what they are for. */
+/** Bytes by what they are for: on the device, and `host` beside it. */
 export interface MemoryPlan {
   /** Masters, rounded copies and gradients. */
   readonly parameters: number;
@@ -25,10 +25,18 @@ export interface MemoryPlan {
   readonly activations: number;
   /** Logits, and the matrices of attention. */
   readonly working: number;
+  /** What the program itself grows by: threads, compiled code, and copies of tensors that are written to files. */
+  readonly host: number;
   readonly total: number;
 }
 
-/** What training will take on a device, known from the configuration alone. */
+/** Measured with Node 20: a thread beside the first, with its engine; and what the engine grows by as it compiles. */
+const THREAD_BYTES = 12e6;
+const COMPILED_BYTES = 6e6;
+/** Copies that nobody needs any longer are collected by the engine when there are about so many bytes of them. */
+const UNCOLLECTED_BYTES = 64e6;
+
+/** What training will take beyond the program, known from the configuration alone. */
 export function memoryPlan(config: ModelConfig, options: MemoryPlanOptions): MemoryPlan {
   const { train, storage = "f32", tokens, recompute = false, teacher } = options;
   const all = countNumbers(config);
@@ -45,8 +53,9 @@ export function memoryPlan(config: ModelConfig, options: MemoryPlanOptions): Mem
   // The gradients of one layer's activations are there beside those that wait for it.
   const activations = 4 * tokens * (kept + stream + largest / 2);
   const working = workingBytes(config, options);
-  const total = parameters + optimiser + teacherBytes + activations + working;
-  return { parameters, optimiser, teacher: teacherBytes, activations, working, total };
+  const host = hostBytes(trained, options);
+  const total = parameters + optimiser + teacherBytes + activations + working + host;
+  return { parameters, optimiser, teacher: teacherBytes, activations, working, host, total };
 }
 
 const numbersOf = (shape: readonly number[]): number =>
@@ -95,4 +104,11 @@ function workingBytes(
   const scratch = 4 * (context + 8) * (5 * key! + 3 * value! + 3 * 64);
   const packed = 4 * (hiddenSize * vocabSize + tokens * Math.max(hiddenSize, 512));
   return logits + threads * (scratch + 400_000) + packed;
+}
+
+/** A state is written from copies of the masters and both moments, one at a time, which are collected late. */
+function hostBytes(trained: number, { threads = 1 }: MemoryPlanOptions): number {
+  return (
+    COMPILED_BYTES + (threads - 1) * THREAD_BYTES + Math.min(3 * 4 * trained, UNCOLLECTED_BYTES)
+  );
 }

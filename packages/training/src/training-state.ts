@@ -1,5 +1,10 @@
 import type { Tensor } from "@transmla/kernels";
-import { openSafetensors, writeSafetensors, type WritableFolder } from "@transmla/tensor-io";
+import {
+  openSafetensors,
+  planSafetensors,
+  TensorWriter,
+  type WritableFolder,
+} from "@transmla/tensor-io";
 import type { DataPosition } from "./documents";
 import { TrainingError } from "./errors";
 import type { Parameter } from "./parameters";
@@ -28,7 +33,7 @@ export type RunSettings = Readonly<Record<string, unknown>>;
 /**
  * Writes everything a run needs to go on: masters under the names of the model, AdamW's moments beside them, the place in the
  * data, and the curve so far. It replaces the file of an earlier step in one rename, so that a kill leaves the one or the
- * other.
+ * other. Tensors are read from the device one at a time.
  */
 export async function saveState(
   folder: WritableFolder,
@@ -37,14 +42,25 @@ export async function saveState(
   curve: Curve,
 ): Promise<void> {
   const { device } = trainer.model;
-  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [name, tensor] of stateTensors(trainer)) {
-    tensors.set(name, { shape: [...tensor.shape], data: await device.read(tensor) });
-  }
   const state = { step: trainer.step, position: trainer.data.position, settings, ...curve };
+  const specs = Array.from(stateTensors(trainer), ([name, { shape }]) => ({
+    name,
+    dtype: "F32" as const,
+    shape,
+  }));
+  const plan = planSafetensors(specs, { format: FORMAT, state: JSON.stringify(state) });
   const sink = folder.create(STATE_FILE);
-  const metadata = { format: FORMAT, state: JSON.stringify(state) };
-  await writeSafetensors(sink, tensors, { metadata });
+  const writer = new TensorWriter(sink, plan);
+  try {
+    for (const [name, tensor] of stateTensors(trainer)) {
+      const { buffer, byteOffset, byteLength } = await device.read(tensor);
+      await writer.write(name, new Uint8Array(buffer, byteOffset, byteLength));
+    }
+    await writer.finish();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
 }
 
 /** What `saveState` wrote, put back into a trainer of the same model and settings; the curve so far. */

@@ -1,5 +1,6 @@
 import { appendFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Shape } from "@transmla/kernels";
 import { planSafetensorsExport, writeSafetensorsExport, type ModelFiles } from "@transmla/models";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
 import {
@@ -141,7 +142,7 @@ async function execute(
   const { model, flags, out } = job;
   terminal.working(`loading ${shortName(model.name)}`);
   const device = asTrainingDevice(await context.device());
-  device.checkRoom({ tensors: [[1, Math.ceil(job.memory.total / 4)]] });
+  device.checkRoom({ tensors: tensorsOf(job.memory) });
   const trained = await TrainableModel.load(model.files, device, {
     train: flags.train,
     storage: flags.storage,
@@ -177,6 +178,18 @@ async function execute(
   if (flags.report) await writeFile(flags.report, reportPage(job, curve, seconds));
   printOutcome(terminal, job, curve, seconds);
   return resultOf(job, curve, seconds);
+}
+
+/** Numbers of a tensor that every device can hold in one piece. */
+const PIECE = 2 ** 24;
+
+/** The room that a plan takes on the device, in pieces: on a GPU one tensor has a limit of its own. */
+function tensorsOf({ total, host }: MemoryPlan): readonly Shape[] {
+  const numbers = Math.ceil((total - host) / 4);
+  return Array.from({ length: Math.ceil(numbers / PIECE) }, (_, i) => [
+    1,
+    Math.min(PIECE, numbers - i * PIECE),
+  ]);
 }
 
 const dtypes = { stored: "stored", f32: "F32", f16: "F16", bf16: "BF16" } as const;

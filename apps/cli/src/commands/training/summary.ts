@@ -16,7 +16,7 @@ export function printPlan(terminal: Terminal, job: TrainingJob): void {
     ...(teacher ? [`teacher ${bytes(memory.teacher)}`] : []),
     `activations ${bytes(memory.activations)}`,
     `working space ${bytes(memory.working)}`,
-    `program ${bytes(programBytes)}`,
+    `program ${bytes(programBytes + memory.host)}`,
   ];
   terminal.print(
     bold(`${model.name} → ${out}`),
