@@ -1,4 +1,4 @@
-import type { Activation, Device, Tensor } from "./device";
+import type { Activation, Device, Shape, Tensor } from "./device";
 
 /**
  * A device that models can be trained on: what it computes forwards, and under `training` what gradients and steps need
@@ -14,6 +14,9 @@ export interface TrainingDevice extends Device {
  * changes one. What is summed is summed in an order that does not change from run to run.
  */
 export interface TrainingOperations {
+  /** A tensor of zeros, made on the device. Throws `InvalidArgument`. */
+  zeros(shape: Shape): Tensor;
+
   /**
    * `ab`: `y = a b`; `abT`: `y = a b^T`; `aTb`: `y = a^T b`. With `to` the product is added to it and `to` is returned.
    * A projection `y = x W^T` with `W [out, in]` is `abT` of `x` and `W`, `dx` is `ab` of `dy` and `W`, `dW` is `aTb` of

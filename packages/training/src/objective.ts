@@ -2,7 +2,7 @@ import type { Tensor, TrainingDevice } from "@transmla/kernels";
 import type { AttentionContext } from "./attention";
 import type { Batch } from "./batch";
 import { TrainingError } from "./errors";
-import { zeros, type Parameter } from "./parameters";
+import type { Parameter } from "./parameters";
 import { constant, Tape } from "./tape";
 import type { TeacherLogits } from "./teacher";
 import type { TrainableModel } from "./trainable-model";
@@ -84,7 +84,7 @@ export function headLoss(
 ): { readonly losses: LossTensors; readonly dStates: Tensor | undefined } {
   const { gradients = true } = options;
   const [tokens] = states.shape;
-  const dStates = gradients ? zeros(device, states.shape) : undefined;
+  const dStates = gradients ? device.training.zeros(states.shape) : undefined;
   const losses: LossTensors = {};
   for (let first = 0; first < tokens; first += LOGIT_ROWS) {
     const rows = Int32Array.from(
@@ -164,11 +164,11 @@ export function attentionLoss(
   const { device } = model;
   const tape = new Tape(device);
   const own = model.attention(tape, layer, constant(input), context);
-  const difference = zeros(device, output.shape);
+  const difference = device.training.zeros(output.shape);
   device.training.addScaled(difference, own.value, 1);
   device.training.addScaled(difference, output, -1);
   const square = device.training.sumOfSquares(difference);
-  const gradient = zeros(device, output.shape);
+  const gradient = device.training.zeros(output.shape);
   device.training.addScaled(gradient, difference, 2 * factor);
   tape.backward(own, gradient);
   return square;

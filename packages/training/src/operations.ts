@@ -1,5 +1,4 @@
 import type { Activation, RopeTable, Tensor } from "@transmla/kernels";
-import { zeros } from "./parameters";
 import type { Tape, Variable } from "./tape";
 
 /** The operations of a decoder with their gradients; shapes as in `Device` and `TrainingOperations`. */
@@ -79,7 +78,7 @@ export function sum(tape: Tape, a: Variable, b: Variable): Variable {
 /** `y = factor * x` */
 export function scaled(tape: Tape, x: Variable, factor: number): Variable {
   const times = (from: Tensor): Tensor => {
-    const to = zeros(tape.device, from.shape);
+    const to = tape.device.training.zeros(from.shape);
     tape.device.training.addScaled(to, from, factor);
     return to;
   };
@@ -136,7 +135,7 @@ export function embed(tape: Tape, table: Variable, ids: Int32Array): Variable {
   const { device } = tape;
   return tape.record(device.gatherRows(table.value, ids), [table], (dy) => {
     if (table.gradient === undefined) {
-      table.gradient = zeros(device, table.value.shape);
+      table.gradient = device.training.zeros(table.value.shape);
     }
     device.training.addRows(table.gradient, ids, dy);
   });

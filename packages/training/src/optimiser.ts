@@ -1,5 +1,5 @@
 import type { Tensor } from "@transmla/kernels";
-import { zeros, type Parameter, type Parameters } from "./parameters";
+import type { Parameter, Parameters } from "./parameters";
 
 /** Settings of AdamW (arXiv 1711.05101). */
 export interface OptimiserOptions {
@@ -30,8 +30,8 @@ export class Optimiser {
   ) {
     const { device, trained } = parameters;
     const moments = (parameter: Parameter): Moments => ({
-      first: zeros(device, parameter.shape),
-      second: zeros(device, parameter.shape),
+      first: device.training.zeros(parameter.shape),
+      second: device.training.zeros(parameter.shape),
     });
     this.moments = new Map(trained.map((parameter) => [parameter, moments(parameter)]));
   }
@@ -40,7 +40,7 @@ export class Optimiser {
   async gradientNorm(): Promise<number> {
     const { device } = this.parameters;
     const squares = device.scope(() => {
-      const total = zeros(device, [1, 1]);
+      const total = device.training.zeros([1, 1]);
       for (const { gradient } of this.moments.keys()) {
         const own = device.training.sumOfSquares(gradient!);
         device.training.addScaled(total, own, 1);

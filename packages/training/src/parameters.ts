@@ -40,7 +40,7 @@ export class Parameter implements Variable {
     readonly tracked: boolean,
     readonly storage: ParameterStorage,
   ) {
-    if (tracked) this.gradient = zeros(device, master.shape);
+    if (tracked) this.gradient = device.training.zeros(master.shape);
     this.changed();
   }
 
@@ -133,7 +133,7 @@ export class Parameters {
     const merged = device.scope(() => {
       const { training } = device;
       const product = training.product("ab", adapter.b.master, adapter.a.master);
-      const sum = zeros(device, master.shape);
+      const sum = training.zeros(master.shape);
       training.addScaled(sum, master, 1);
       training.addScaled(sum, product, adapter.factor);
       return sum;
@@ -152,18 +152,6 @@ export class Parameters {
       b.release();
     }
   }
-}
-
-/** Zeros that are copied to devices: made once, because every step asks for some and the engine collects late. */
-let blank = new Float32Array(0);
-/** More than this is made and dropped: moments of large tables, once in a run. */
-const MOST_KEPT = 1 << 20;
-
-export function zeros(device: TrainingDevice, [rows, columns]: Shape): Tensor {
-  const count = rows * columns;
-  if (count > MOST_KEPT) return device.tensor(new Float32Array(count), [rows, columns]);
-  if (count > blank.length) blank = new Float32Array(count);
-  return device.tensor(blank.subarray(0, count), [rows, columns]);
 }
 
 export interface LoadParametersOptions {
@@ -254,7 +242,7 @@ function addAdapters(
       new Parameter(device, `${name}.lora_${part}`, master, true, storage);
     adapters.set(name, {
       a: factor("a", device.tensor(a, [rank, input])),
-      b: factor("b", zeros(device, [out, rank])),
+      b: factor("b", device.training.zeros([out, rank])),
       factor: alpha / rank,
     });
   }

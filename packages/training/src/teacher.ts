@@ -3,7 +3,6 @@ import type { ModelConfig } from "@transmla/models";
 import type { Batch } from "./batch";
 import { TrainingError } from "./errors";
 import type { AttentionRecord } from "./objective";
-import { zeros } from "./parameters";
 import { Tape } from "./tape";
 import type { TrainableModel } from "./trainable-model";
 
@@ -81,7 +80,7 @@ export async function attentionScales(
   batch: Batch,
 ): Promise<readonly number[]> {
   const squares = device.scope(() => {
-    const sums = zeros(device, [config.layers.length, 1]);
+    const sums = device.training.zeros([config.layers.length, 1]);
     teacher.visitAttention(batch, ({ layer, output }) => {
       const square = device.training.sumOfSquares(output);
       device.training.addRows(sums, Int32Array.of(layer), square);

@@ -11,7 +11,6 @@ import {
   type Objective,
 } from "./objective";
 import { Optimiser, type OptimiserOptions } from "./optimiser";
-import { zeros } from "./parameters";
 import { schedule, type ScheduleOptions } from "./schedule";
 import { Tape } from "./tape";
 import { attentionScales, type Teacher } from "./teacher";
@@ -165,7 +164,7 @@ export class Trainer {
     ));
     const count = scales.length * batch.ids.length * accumulate;
     const squares = device.scope(() => {
-      const sums = zeros(device, [scales.length, 1]);
+      const sums = device.training.zeros([scales.length, 1]);
       const context = model.context(batch);
       teacher!.visitAttention(batch, (record) => {
         const factor = objective.attention! / (count * scales[record.layer]!);

@@ -21,6 +21,7 @@ import {
   checkGatedActivationBackward,
   checkProduct,
   checkRmsNormBackward,
+  checkShape,
   checkSoftCapBackward,
 } from "../validate";
 import {
@@ -50,6 +51,12 @@ export class CpuTraining implements TrainingOperations {
 
   constructor(memory: CpuTrainingMemory) {
     this.#memory = memory;
+  }
+
+  zeros(shape: Shape): Tensor {
+    checkShape(shape);
+    const count = shape[0] * shape[1];
+    return this.#result(shape, (y) => this.#eachOf(count, 1, (at, n) => ["fill", y + at, 0, n]));
   }
 
   product(form: ProductForm, a: Tensor, b: Tensor, to?: Tensor): Tensor {
@@ -351,9 +358,13 @@ export class CpuTraining implements TrainingOperations {
     };
   }
 
-  /** Numbers of a tensor shared out; `call` gets offsets in bytes. `cost` is in sums per number. */
+  /** See `#eachOf`. */
   #elementwise(tensor: Tensor, cost: number, call: (at: number, count: number) => Call): void {
-    const count = tensor.shape[0] * tensor.shape[1];
+    this.#eachOf(tensor.shape[0] * tensor.shape[1], cost, call);
+  }
+
+  /** Numbers shared out; `call` gets offsets in bytes. `cost` is in sums per number. */
+  #eachOf(count: number, cost: number, call: (at: number, count: number) => Call): void {
     byRows(this.#runtime, count, cost, 16, (first, n) => call(4 * first, n));
   }
 

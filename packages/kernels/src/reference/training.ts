@@ -22,6 +22,7 @@ import {
   checkGatedActivationBackward,
   checkProduct,
   checkRmsNormBackward,
+  checkShape,
   checkSoftCapBackward,
 } from "../validate";
 import {
@@ -45,6 +46,11 @@ export class ReferenceTraining implements TrainingOperations {
 
   constructor(memory: ReferenceMemory) {
     this.#memory = memory;
+  }
+
+  zeros(shape: Shape): Tensor {
+    checkShape(shape);
+    return this.#memory.result(new Float32Array(shape[0] * shape[1]), shape);
   }
 
   product(form: ProductForm, a: Tensor, b: Tensor, to?: Tensor): Tensor {

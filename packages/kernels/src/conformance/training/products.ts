@@ -49,7 +49,7 @@ export function productTests(subject: TrainingSubject): void {
     });
   }
 
-  test("addScaled, fill, addRows, columnSums, sumOfSquares: known answers", async () => {
+  test("zeros, addScaled, fill, addRows, columnSums, sumOfSquares: known answers", async () => {
     const { device } = subject;
     const { training } = device;
     const x = tensorOf(device, [
@@ -60,8 +60,12 @@ export function productTests(subject: TrainingSubject): void {
       [1, 0, 0],
       [0, 1, 0],
     ]);
+    soil(device, [3, 1000]);
+    await expectClose(subject, training.zeros([3, 1000]), [3, 1000], new Float32Array(3000));
     training.addScaled(to, x, -2);
     await expectClose(subject, to, [2, 3], [-1, -4, -6, -8, -9, -12]);
+    training.addScaled(to, to, 0.5);
+    await expectClose(subject, to, [2, 3], [-1.5, -6, -9, -12, -13.5, -18]);
     training.fill(to, 0.5);
     await expectClose(subject, to, [2, 3], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]);
     // Both rows of x go to one row.

@@ -10,6 +10,7 @@ export function refusalTests(subject: TrainingSubject): void {
     const a = tensorOf(device, [[1, 2, 3]]);
     const b = tensorOf(device, [[1, 2]]);
     const one = Float32Array.of(1);
+    expectCode("InvalidArgument", () => training.zeros([0, 3]));
     expectCode("ShapeMismatch", () => training.product("ab", a, b));
     expectCode("ShapeMismatch", () => training.product("abT", a, a, b));
     expectCode("ShapeMismatch", () => training.addScaled(a, b, 1));
