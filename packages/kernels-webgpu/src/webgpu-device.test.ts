@@ -5,7 +5,7 @@ import {
   type LatentAttention,
   type WeightStorage,
 } from "@transmla/kernels";
-import { conformance } from "@transmla/kernels/conformance";
+import { conformance, trainingConformance } from "@transmla/kernels/conformance";
 import { afterAll, describe, expect, test } from "vitest";
 import { difference, noWebgpu, numbers, openedDevice } from "./testing";
 import { webgpuDevice } from "./webgpu-device";
@@ -23,6 +23,7 @@ function someWeight(device: Device, rows: number, columns: number, storage: Weig
 
 describe.skipIf(noWebgpu !== undefined)("WebGPU", () => {
   conformance("WebGPU device", () => webgpuDevice());
+  trainingConformance("WebGPU device", () => webgpuDevice());
 
   describe("products without subgroups", () => {
     test.each(deviceKit.weightStorages)("%s", async (storage) => {

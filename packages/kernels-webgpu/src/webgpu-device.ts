@@ -16,6 +16,7 @@ import {
 } from "@transmla/kernels";
 import { poolBytes } from "./formats/cache-formats";
 import { checkRoom } from "./memory-needs";
+import { GpuTraining, type GpuTrainingMemory } from "./gpu-training";
 import { openGpu } from "./open-gpu";
 import type { Plane } from "./operations/attention/attend";
 import { groupedAttention } from "./operations/attention/grouped";
@@ -60,6 +61,7 @@ export async function webgpuDevice(options: WebgpuDeviceOptions = {}): Promise<W
 
 class GpuDevice implements WebgpuDevice {
   readonly name = "webgpu";
+  readonly training = new GpuTraining(this.#trainingMemory());
   readonly subgroupSize: number | undefined;
   readonly #tensors = new Registry<Tensor, Block>();
   readonly #weights = new Registry<Weight, GpuWeight>();
@@ -297,17 +299,36 @@ class GpuDevice implements WebgpuDevice {
 
   /** A new tensor that `compute` fills. */
   #result(shape: Shape, compute: (to: Block) => void): Tensor {
+    return this.#results([shape], ([to]) => compute(to!))[0]!;
+  }
+
+  /** New tensors that `compute` fills together. */
+  #results(shapes: readonly Shape[], compute: (to: readonly Block[]) => void): Tensor[] {
     const gpu = this.#gpu;
-    const block = gpu.take(4 * shape[0] * shape[1]);
+    const blocks: Block[] = [];
     try {
-      compute(block);
+      for (const [rows, columns] of shapes) blocks.push(gpu.take(4 * rows * columns));
+      compute(blocks);
     } catch (error) {
-      gpu.pool.release(block);
+      for (const block of blocks) gpu.pool.release(block);
       throw error;
     }
-    const tensor = this.#tensors.add(makeTensor(shape), block);
-    this.#scopes.made(tensor);
-    return tensor;
+    return shapes.map((shape, i) => {
+      const tensor = this.#tensors.add(makeTensor(shape), blocks[i]!);
+      this.#scopes.made(tensor);
+      return tensor;
+    });
+  }
+
+  #trainingMemory(): GpuTrainingMemory {
+    const gpu = () => this.#gpu;
+    return {
+      get gpu() {
+        return gpu();
+      },
+      block: (tensor) => this.#tensors.get(tensor),
+      results: (shapes, compute) => this.#results(shapes, compute),
+    };
   }
 
   #free(tensor: Tensor): void {

@@ -1,4 +1,4 @@
-import type { MachineLimits, TimedDevice } from "@transmla/kernels";
+import type { MachineLimits, TimedDevice, TrainingDevice } from "@transmla/kernels";
 
 export interface WebgpuDeviceOptions {
   /** Where adapters come from. Default: the browser's `navigator.gpu`; in Node the optional package `webgpu`. */
@@ -33,7 +33,7 @@ export interface WebgpuStatistics {
   bindGroupsCreated: number;
 }
 
-export interface WebgpuDevice extends TimedDevice {
+export interface WebgpuDevice extends TimedDevice, TrainingDevice {
   /** Vendor, architecture and description of the adapter, as far as it tells. */
   readonly adapter: string;
   /** Invocations in a subgroup, where subgroup operations are used. */

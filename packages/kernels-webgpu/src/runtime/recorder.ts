@@ -106,6 +106,13 @@ export class Recorder {
     this.#commands++;
   }
 
+  /** Copies bytes from one block, beginning at `at`, to the beginning of another. */
+  copyBlock(from: Block, at: number, to: Block, bytes: number): void {
+    this.#commandEncoder().copyBufferToBuffer(from.buffer, at, to.buffer, 0, bytes);
+    from.usedIn = to.usedIn = this.#batch;
+    this.#commands++;
+  }
+
   clear(block: Block, bytes: number): void {
     this.#commandEncoder().clearBuffer(block.buffer, 0, Math.ceil(bytes / 4) * 4);
     block.usedIn = this.#batch;
