@@ -18,6 +18,7 @@ const args = [
 const include = [
   "packages/kernels-webgpu/src/**/*.test.ts",
   "packages/kernels-gpujs/src/**/*.test.ts",
+  "packages/training/src/webgpu.test.ts",
 ];
 
 export default defineConfig({

@@ -146,7 +146,7 @@ export function asTrainingDevice(device: Device): TrainingDevice {
   if ("training" in device) return device as TrainingDevice;
   throw new TrainingError(
     "UnsupportedDevice",
-    `The ${device.name} device runs models but does not train them; use cpu.`,
+    `The ${device.name} device runs models but does not train them; use cpu or webgpu.`,
     { device: device.name },
   );
 }

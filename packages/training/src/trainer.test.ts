@@ -1,4 +1,5 @@
 import { cpuDevice, referenceDevice, type TrainingDevice } from "@transmla/kernels";
+import { webgpuDevice } from "@transmla/kernels-webgpu";
 import { deepseekTensors, modelTensors, type LatentAttentionConfig } from "@transmla/models";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packBatch } from "./batch";
@@ -8,6 +9,7 @@ import { headLoss } from "./objective";
 import { Tape } from "./tape";
 import { modelTeacher } from "./teacher";
 import { golden, goldenModel, goldenNames, type Golden } from "./testing/golden";
+import { noWebgpu } from "./testing/webgpu";
 import { TrainableModel } from "./trainable-model";
 import { meanCrossEntropy, Trainer } from "./trainer";
 
@@ -16,6 +18,7 @@ const documentsOf = ({ ids }: Golden) => ids.map((own) => ({ tokens: Int32Array.
 const makers: Readonly<Record<string, () => TrainingDevice | Promise<TrainingDevice>>> = {
   reference: () => referenceDevice(),
   cpu: () => cpuDevice({ threads: 2 }),
+  ...(noWebgpu === undefined ? { webgpu: () => webgpuDevice() } : {}),
 };
 
 for (const [deviceName, make] of Object.entries(makers)) {

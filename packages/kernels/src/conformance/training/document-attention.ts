@@ -84,25 +84,26 @@ function attentionFormula(
     const document = documents.findLast((start) => start <= t)!;
     const first = Math.max(document, t - window + 1);
     for (let head = 0; head < heads; head++) {
-      const logits = Array.from({ length: t - first + 1 }, (_, j) => {
+      const logits = new Float64Array(t - first + 1);
+      for (let n = first; n <= t; n++) {
         let sum = 0;
-        for (const [part, { keyHeads, width }] of parts.entries()) {
-          const keyHead = Math.floor((head * keyHeads) / heads);
-          const query = inputs[part]!.subarray((t * heads + head) * width);
-          const key = inputs[parts.length + part]!.subarray(
-            ((first + j) * keyHeads + keyHead) * width,
-          );
-          for (let i = 0; i < width; i++) sum += query[i]! * key[i]!;
+        for (let part = 0; part < parts.length; part++) {
+          const { keyHeads, width } = parts[part]!;
+          const query = (t * heads + head) * width;
+          const key = (n * keyHeads + Math.floor((head * keyHeads) / heads)) * width;
+          const [queries, keys] = [inputs[part]!, inputs[parts.length + part]!];
+          for (let i = 0; i < width; i++) sum += queries[query + i]! * keys[key + i]!;
         }
-        return softCap ? softCap * Math.tanh((scale * sum) / softCap) : scale * sum;
-      });
-      const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+        logits[n - first] = softCap ? softCap * Math.tanh((scale * sum) / softCap) : scale * sum;
+      }
+      let total = 0;
+      for (const logit of logits) total += Math.exp(logit);
       const valueHead = Math.floor((head * valueHeads) / heads);
-      for (const [j, logit] of logits.entries()) {
+      for (let n = first; n <= t; n++) {
+        const weight = Math.exp(logits[n - first]!) / total;
         for (let v = 0; v < valueDim; v++) {
           output[(t * heads + head) * valueDim + v]! +=
-            (Math.exp(logit) / total) *
-            values[((first + j) * valueHeads + valueHead) * valueDim + v]!;
+            weight * values[(n * valueHeads + valueHead) * valueDim + v]!;
         }
       }
     }
