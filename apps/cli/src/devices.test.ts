@@ -1,10 +1,11 @@
+import { join } from "node:path";
 import { folder } from "@transmla/tensor-io";
 import type { Device } from "@transmla/kernels";
 import { webgpuDevice } from "@transmla/kernels-webgpu";
 import { loadModel, openModel } from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
 import { describe, expect, inject, it } from "vitest";
-import { transmla, transmlaJson } from "./testing";
+import { temporaryFolder, transmla, transmlaJson } from "./testing";
 
 const reason = await webgpuDevice().then(
   (device) => device.destroy(),
@@ -33,6 +34,27 @@ describe.skipIf(reason !== undefined)("--device webgpu", () => {
       const tokens = await greedy("webgpu");
       expect(tokens).toHaveLength(100);
       expect(tokens).toEqual(await greedy("cpu"));
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    "trains with the losses of the CPU",
+    async () => {
+      const losses = async (device: string) => {
+        const out = join(await temporaryFolder(), "out");
+        const size = ["--steps", "2", "--warmup", "1", "--batch", "8", "--context", "8"];
+        const argv = ["train", "sample", out, ...size, "--train", "attention"];
+        const { code, result } = await transmlaJson([...argv, "--device", device]);
+        expect(code).toBe(0);
+        return result["loss"] as number[];
+      };
+      const wanted = await losses("cpu");
+      const found = await losses("webgpu");
+      expect(found).toHaveLength(2);
+      for (const [i, loss] of found.entries()) {
+        expect(Math.abs(loss / wanted[i]! - 1)).toBeLessThan(1e-4);
+      }
     },
     PATIENCE_MS,
   );

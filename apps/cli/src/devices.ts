@@ -10,9 +10,12 @@ export interface DeviceOptions {
 /** Most threads that are used without being asked for: beyond it memory, not arithmetic, is the limit. */
 const MOST_THREADS = 16;
 
+const cpuThreads = ({ threads }: DeviceOptions): number =>
+  threads ?? Math.min(availableParallelism(), MOST_THREADS);
+
 /** Devices by the name that `--device` takes. A new one is one entry. */
 const devices = {
-  cpu: ({ threads = Math.min(availableParallelism(), MOST_THREADS) }) => cpuDevice({ threads }),
+  cpu: (options: DeviceOptions) => cpuDevice({ threads: cpuThreads(options) }),
   reference: () => referenceDevice(),
   webgpu: () =>
     fromPackage("@transmla/kernels-webgpu webgpu", async () => {
@@ -27,6 +30,10 @@ const devices = {
 export type DeviceName = keyof typeof devices;
 
 export const deviceNames = Object.keys(devices) as readonly DeviceName[];
+
+/** Threads that a device computes with; 1 for devices without threads. */
+export const threadsOf = (name: DeviceName, options: DeviceOptions): number =>
+  name === "cpu" ? cpuThreads(options) : 1;
 
 /** A device of packages that the CLI does without until they are asked for. @param names what to install */
 async function fromPackage(names: string, make: () => Promise<Device>): Promise<Device> {

@@ -21,6 +21,7 @@ import {
   type Teacher,
 } from "@transmla/training";
 import type { CommandContext, Result } from "../../command";
+import { threadsOf } from "../../devices";
 import { requireDisk } from "../../disk";
 import { usage } from "../../errors";
 import { companionFiles, shortName, type LocatedModel } from "../../model-location";
@@ -90,7 +91,7 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
       context: tokens,
       recompute: flags.recompute,
       teacher: teacher?.files.config,
-      threads: context.threads,
+      threads: threadsOf(context.deviceName, context),
     });
     const programBytes = process.memoryUsage().rss;
     const job: TrainingJob = { ...task, data, context: tokens, memory, programBytes };
