@@ -3,13 +3,18 @@ import type { Block } from "../../runtime/buffer-pool";
 import type { Gpu } from "../../runtime/gpu";
 import { reads, writes, type Kernel } from "../../wgsl/kernel";
 
-/** Rows and columns of the result that one workgroup makes. */
-const TILE = 64;
 /** Terms that a workgroup holds at a time. */
 const DEPTH = 16;
-/** Quads of rows or columns of a tile. */
-const QUADS = TILE / 4;
-const WORKGROUP = QUADS * QUADS;
+
+/** Rows or columns of the result that one workgroup makes, of so many there are: few for adapters and short batches. */
+const tileOf = (lines: number): number => (lines <= 16 ? 16 : 64);
+
+/** What tells the kernels of products apart. */
+interface ProductVariant {
+  readonly form: ProductForm;
+  readonly tileRows: number;
+  readonly tileColumns: number;
+}
 
 /** Which index of a factor runs along its rows in memory: the terms of a sum, or the lines (rows of `y`, columns of `y`). */
 type Layout = "terms" | "lines";
@@ -30,37 +35,42 @@ export function product(
   { a, b, y }: { readonly a: Block; readonly b: Block; readonly y: Block },
   adds: boolean,
 ): void {
-  const grid = [Math.ceil(columns / TILE), Math.ceil(rows / TILE), 1] as const;
+  const [tileRows, tileColumns] = [tileOf(rows), tileOf(columns)];
+  const variant = { form, tileRows, tileColumns };
+  const grid = [Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), 1] as const;
   const params = [rows, columns, depth, adds ? 1 : 0];
-  gpu.run(`product/${form}`, () => kernel(form), params, [a, b, y], { grid });
+  const key = `product/${JSON.stringify(variant)}`;
+  gpu.run(key, () => kernel(variant), params, [a, b, y], { grid });
 }
 
-function kernel(form: ProductForm): Kernel {
+function kernel({ form, tileRows, tileColumns }: ProductVariant): Kernel {
   const { a, b } = layouts[form];
+  const [rowQuads, columnQuads] = [tileRows / 4, tileColumns / 4];
+  const workgroup = rowQuads * columnQuads;
   return {
-    name: `product ${form}`,
+    name: `product ${form}, ${tileRows} x ${tileColumns}`,
     params: { rows: "u32", columns: "u32", depth: "u32", adds: "u32" },
     buffers: { a: reads("f32"), b: reads("f32"), y: writes("f32") },
-    workgroup: WORKGROUP,
+    workgroup,
     declarations: /* wgsl */ `
 /** Pieces of the factors, four lines of one term together: [terms][quads]. */
-var<workgroup> left: array<vec4<f32>, ${DEPTH * QUADS}>;
-var<workgroup> right: array<vec4<f32>, ${DEPTH * QUADS}>;
+var<workgroup> left: array<vec4<f32>, ${DEPTH * rowQuads}>;
+var<workgroup> right: array<vec4<f32>, ${DEPTH * columnQuads}>;
 ${factor("a", a, "params.rows")}
 ${factor("b", b, "params.columns")}`,
     body: /* wgsl */ `
-  let firstRow = workgroup_id.y * ${TILE}u;
-  let firstColumn = workgroup_id.x * ${TILE}u;
-  let rowQuad = local / ${QUADS}u;
-  let columnQuad = local % ${QUADS}u;
+  let firstRow = workgroup_id.y * ${tileRows}u;
+  let firstColumn = workgroup_id.x * ${tileColumns}u;
+  let rowQuad = local / ${columnQuads}u;
+  let columnQuad = local % ${columnQuads}u;
   var sum = array<vec4<f32>, 4>();
   for (var start = 0u; start < params.depth; start += ${DEPTH}u) {
-    ${load("left", "a", a, "firstRow")}
-    ${load("right", "b", b, "firstColumn")}
+    ${load({ tile: "left", name: "a", layout: a, first: "firstRow", quads: rowQuads, workgroup })}
+    ${load({ tile: "right", name: "b", layout: b, first: "firstColumn", quads: columnQuads, workgroup })}
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u; k++) {
-      let x = left[k * ${QUADS}u + rowQuad];
-      let w = right[k * ${QUADS}u + columnQuad];
+      let x = left[k * ${rowQuads}u + rowQuad];
+      let w = right[k * ${columnQuads}u + columnQuad];
       for (var i = 0u; i < 4u; i++) { sum[i] = fma(vec4<f32>(x[i]), w, sum[i]); }
     }
     workgroupBarrier();
@@ -88,17 +98,31 @@ fn ${name}_at(line: u32, term: u32) -> f32 {
 }`;
 }
 
-/** WGSL: one piece of a factor for each invocation; neighbours read what lies together. */
-function load(tile: string, name: string, layout: Layout, first: string): string {
+/** WGSL: the invocations fetch a factor's piece; neighbours read what lies together. */
+function load({
+  tile,
+  name,
+  layout,
+  first,
+  quads,
+  workgroup,
+}: {
+  readonly tile: string;
+  readonly name: string;
+  readonly layout: Layout;
+  readonly first: string;
+  readonly quads: number;
+  readonly workgroup: number;
+}): string {
   const [term, quad] =
     layout === "terms"
-      ? [`local % ${DEPTH}u`, `local / ${DEPTH}u`]
-      : [`local / ${QUADS}u`, `local % ${QUADS}u`];
-  return /* wgsl */ `{
+      ? [`piece % ${DEPTH}u`, `piece / ${DEPTH}u`]
+      : [`piece / ${quads}u`, `piece % ${quads}u`];
+  return /* wgsl */ `for (var piece = local; piece < ${DEPTH * quads}u; piece += ${workgroup}u) {
       let term = ${term};
       let quad = ${quad};
       let line = ${first} + 4u * quad;
-      ${tile}[term * ${QUADS}u + quad] = vec4<f32>(
+      ${tile}[term * ${quads}u + quad] = vec4<f32>(
         ${[0, 1, 2, 3].map((i) => `${name}_at(line + ${i}u, start + term)`).join(", ")});
     }`;
 }

@@ -10,6 +10,7 @@ export function productTests(subject: TrainingSubject): void {
     [64, 8, 4],
     [130, 17, 33],
     [5, 3, 700],
+    [9, 40, 20],
     [200, 70, 96],
   ] as const;
   for (const form of ["ab", "abT", "aTb"] as const) {
