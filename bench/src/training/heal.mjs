@@ -45,7 +45,7 @@ export async function heal(_, { seeds, progress }) {
       );
       const before = await nll(student);
       progress(`seed ${seed}: distilling`);
-      const { seconds, tokens, tokensPerSecond, plannedBytes, peakRssBytes } = await transmla(
+      const { seconds, tokens, tokensPerSecond } = await transmla(
         "distill",
         student,
         out,
@@ -68,8 +68,6 @@ export async function heal(_, { seeds, progress }) {
         seconds,
         tokens,
         tokensPerSecond,
-        plannedBytes,
-        peakRssBytes,
       });
       progress(
         `seed ${seed}: ${before.toFixed(4)} → ${after.toFixed(4)}, original ${original.toFixed(4)}`,

@@ -51,15 +51,7 @@ const sections = {
     `## Winning back what compression cost`,
     `The sample model at ${settings.keep} of its cache, \`transmla distill ${settings.distill.join(" ")}\` on its calibration text, measured on ${settings.evaluationTokens} tokens of its evaluation text (original ${original.toFixed(4)} nats). Mean won back: ${percent(wonBack)}; target 80 % in five minutes.`,
     markdownTable(
-      [
-        "seed",
-        "converted",
-        "distilled",
-        "won back",
-        "seconds",
-        "tokens/s",
-        "peak / planned memory",
-      ],
+      ["seed", "converted", "distilled", "won back", "seconds", "tokens/s"],
       rows.map((row) => [
         String(row.seed),
         row.before.toFixed(4),
@@ -67,7 +59,6 @@ const sections = {
         percent(row.wonBack),
         row.seconds.toFixed(0),
         row.tokensPerSecond.toFixed(0),
-        `${(row.peakRssBytes / 1e6).toFixed(0)} / ${(row.plannedBytes / 1e6).toFixed(0)} MB`,
       ]),
     ),
   ],
