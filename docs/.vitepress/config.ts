@@ -65,6 +65,7 @@ const reference: DefaultTheme.SidebarItem[] = [
     text: "Facts",
     items: [
       { text: "Errors", link: "/reference/errors" },
+      { text: "Trust", link: "/reference/trust" },
       { text: "Fidelity", link: "/reference/fidelity" },
       { text: "Benchmarks", link: "/reference/benchmarks" },
       { text: "Benchmarks: serving", link: "/reference/serve" },

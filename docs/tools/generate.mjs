@@ -7,6 +7,7 @@ import { writeApi } from "./api.mjs";
 import { errorCatalogue } from "./errors.mjs";
 import { benchmarks, fidelity } from "./measurements.mjs";
 import { at, page, write } from "./pages.mjs";
+import { trust } from "./trust.mjs";
 
 for (const folder of ["packages", "reference", "api"]) {
   rmSync(at(`docs/${folder}`), { recursive: true, force: true });
@@ -31,6 +32,7 @@ write("packages/index.md", {
   body: packageList(published),
 });
 write("reference/errors.md", page("Errors", await errorCatalogue(published)));
+write("reference/trust.md", page("Trust", trust(), { pageClass: "wide" }));
 write("reference/fidelity.md", page("Fidelity", fidelity(), { pageClass: "wide" }));
 write("reference/benchmarks.md", page("Benchmarks", benchmarks(), { pageClass: "wide" }));
 for (const [name, title] of [
