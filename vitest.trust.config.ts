@@ -10,6 +10,7 @@ export default defineConfig({
       "attacks/**/*.trust.ts",
       "tools/trust/**/*.trust.ts",
       "packages/server/src/**/*.endurance.ts",
+      "packages/server/src/node/reliability.test.ts",
     ],
     testTimeout: 600_000,
     fileParallelism: false,
