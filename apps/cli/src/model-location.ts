@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { loadTokenizer, tokenizerJsonFromGguf, type Tokenizer } from "@transmla/generation";
+import { loadTokenizer, type Tokenizer } from "@transmla/generation";
 import type { Device } from "@transmla/kernels";
 import {
   loadModel,
@@ -12,7 +12,7 @@ import {
   type ModelFiles,
 } from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
-import { fileSource, folder, type ModelFolder } from "@transmla/tensor-io";
+import { fileSource, folder } from "@transmla/tensor-io";
 import type { CommandContext } from "./command";
 import { CliError } from "./errors";
 import { parseHubId } from "./hub/hub-id";
@@ -150,47 +150,4 @@ export function load(
 /** The last part of a path, for lines that have no room for all of it. */
 export function shortName(name: string): string {
   return basename(name) || name;
-}
-
-/** Files of a model folder that belong to its text side; they are carried over to a converted model. */
-const companionNames = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "tokenizer.model",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "chat_template.jinja",
-  "generation_config.json",
-];
-
-/** What goes beside the weights of a converted model, by file name. */
-export async function companionFiles({ files }: LocatedModel): Promise<Map<string, Uint8Array>> {
-  const { origin } = files;
-  if ("folder" in origin) return filesOf(origin.folder, companionNames);
-  if (!origin.gguf.values.has("tokenizer.ggml.model")) return new Map();
-  const { tokenizerJson, tokenizerConfig } = tokenizerJsonFromGguf(origin.gguf.values);
-  const encode = (json: object) => new TextEncoder().encode(`${JSON.stringify(json, null, 1)}\n`);
-  return new Map([
-    ["tokenizer.json", encode(tokenizerJson)],
-    ["tokenizer_config.json", encode(tokenizerConfig)],
-  ]);
-}
-
-async function filesOf(
-  from: ModelFolder,
-  names: readonly string[],
-): Promise<Map<string, Uint8Array>> {
-  const found = new Map<string, Uint8Array>();
-  for (const name of names) {
-    if (!(await from.has(name))) continue;
-    const source = await from.open(name);
-    try {
-      found.set(name, await source.read(0, source.size));
-    } finally {
-      await source.close();
-    }
-  }
-  return found;
 }

@@ -20,6 +20,7 @@ export const generationErrors = {
   InvalidTemplate: "The chat template cannot be read.",
   TemplateFailed: "The chat template refused the messages or failed on them.",
   TemplateTooCostly: "The chat template exceeded its budget of steps, text or time.",
+  TextTooShort: "A text has fewer tokens than what is to be cut out of it.",
   InvalidLogits: "The logits are NaN or infinite, so that no token can be chosen.",
 } as const;
 

@@ -1,3 +1,4 @@
+export { calibrationSequences, type CalibrationSize } from "./calibration-sequences";
 export { draftModel } from "./engine/draft-model";
 export type { Drafter, DraftSession } from "./engine/drafter";
 export { Engine, type EngineOptions } from "./engine/engine";
@@ -42,6 +43,7 @@ export {
   type StreamTextOptions,
   type TextPiece,
 } from "./stream-text";
+export { companionFiles } from "./tokenizer/companion-files";
 export { tokenizerJsonFromGguf, type GgufMetadata, type TokenizerFiles } from "./tokenizer/gguf";
 export { tokenizerGgufEntries, type TokenizerSource } from "./tokenizer/gguf-entries";
 export { loadTokenizer, type TokenizerOrigin } from "./tokenizer/load-tokenizer";

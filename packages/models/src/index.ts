@@ -24,6 +24,7 @@ export { ropeFrequencies } from "./config/rope";
 export { LATENT_NORM_EPSILON, type DeepseekFamily } from "./deepseek/config";
 export { deepseekTensors, type DeepseekTensor, type FusedPart } from "./deepseek/layout";
 export { DecoderLayer, loadAttention, loadDecoderLayer } from "./decoder-layer";
+export { describeModel, type ModelDescription, type PerLayer } from "./describe-model";
 export { embedTokens, outputLogits } from "./ends";
 export { ModelsError, modelsErrors, type ModelsErrorCode } from "./errors";
 export {

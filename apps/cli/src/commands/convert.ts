@@ -12,9 +12,8 @@ import {
   type FormatName,
   type MethodName,
 } from "@transmla/conversion";
-import { GenerationError } from "@transmla/generation";
+import { calibrationSequences, companionFiles, GenerationError } from "@transmla/generation";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
-import { calibrationSequences } from "../calibration";
 import { defineCommand, type CommandContext, type FlagValues, type Result } from "../command";
 import { requireDisk } from "../disk";
 import { usage } from "../errors";
@@ -30,7 +29,7 @@ import {
   wordOr,
   words,
 } from "../flags";
-import { companionFiles, tokenizerOf, withModel, type LocatedModel } from "../model-location";
+import { tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { checkOutput, withOutput } from "../output-folder";
 import { count } from "../terminal/format";
 import type { Terminal } from "../terminal/terminal";
@@ -158,7 +157,7 @@ async function companionsOf(
   model: LocatedModel,
 ): Promise<Map<string, Uint8Array>> {
   try {
-    return await companionFiles(model);
+    return await companionFiles(model.files.origin);
   } catch (error) {
     if (!GenerationError.isInstance(error)) throw error;
     terminal.warn(`the output gets no tokenizer. ${error.message}`);

@@ -1,10 +1,14 @@
 import { join } from "node:path";
 import { convert, planConversion, type ConversionOptions } from "@transmla/conversion";
 import { perplexity } from "@transmla/evaluation";
-import { generateText, type Tokenizer } from "@transmla/generation";
+import {
+  calibrationSequences,
+  generateText,
+  type CalibrationSize,
+  type Tokenizer,
+} from "@transmla/generation";
 import { kvCacheNumbersPerToken } from "@transmla/models";
 import { folder } from "@transmla/tensor-io";
-import { calibrationSequences, type CalibrationSize } from "../calibration";
 import { defineCommand, type Command, type CommandContext } from "../command";
 import { load, SAMPLE, tokenizerOf, withModel, type LocatedModel } from "../model-location";
 import { withTemporaryFolder } from "../temporary-folder";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { GenerationError, tokenizerGgufEntries } from "@transmla/generation";
+import { companionFiles, GenerationError, tokenizerGgufEntries } from "@transmla/generation";
 import {
   planGgufExport,
   planSafetensorsExport,
@@ -13,7 +13,7 @@ import { defineCommand, type CommandContext, type FlagValues } from "../command"
 import { requireDisk } from "../disk";
 import { CliError, usage } from "../errors";
 import { choice } from "../flags";
-import { companionFiles, shortName, withModel, type LocatedModel } from "../model-location";
+import { shortName, withModel, type LocatedModel } from "../model-location";
 import { checkOutput, withOutput } from "../output-folder";
 import { bytes, duration } from "../terminal/format";
 
@@ -118,7 +118,7 @@ async function toFolder(
     });
   }
   const plan = planSafetensorsExport(model.files, { weights });
-  const extraFiles = await companionFiles(model);
+  const extraFiles = await companionFiles(model.files.origin);
   const index = plan.shards.index ? ["model.safetensors.index.json"] : [];
   const weightFiles = plan.shards.shards.map(({ file }) => file);
   const fileNames = [...weightFiles, ...index, ...extraFiles.keys(), "config.json"];

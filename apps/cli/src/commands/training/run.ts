@@ -1,5 +1,6 @@
 import { appendFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { companionFiles } from "@transmla/generation";
 import type { Shape } from "@transmla/kernels";
 import { planSafetensorsExport, writeSafetensorsExport, type ModelFiles } from "@transmla/models";
 import { folder, type WritableFolder } from "@transmla/tensor-io";
@@ -24,7 +25,7 @@ import type { CommandContext, Result } from "../../command";
 import { threadsOf } from "../../devices";
 import { requireDisk } from "../../disk";
 import { usage } from "../../errors";
-import { companionFiles, shortName, type LocatedModel } from "../../model-location";
+import { shortName, type LocatedModel } from "../../model-location";
 import { checkOutput, withOutput, type Unfinished } from "../../output-folder";
 import { contextOf, trainingData, validationData, type TrainingData } from "./data";
 import type { TrainingFlags } from "./flags";
@@ -76,7 +77,7 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
     checkTrainable(teacher.files.config);
     checkTeacher(config, teacher.files.config, (objective.attention ?? 0) > 0);
   }
-  const companions = await companionFiles(model);
+  const companions = await companionFiles(model.files.origin);
   const fileNames = outputFiles(model.files, companions.keys());
   await checkOutput(out, model.path, fileNames, flags.resume, unfinishedTraining);
   terminal.working("reading the data");

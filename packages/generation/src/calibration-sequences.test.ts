@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { calibrationSequences } from "./calibration";
+import { calibrationSequences } from "./calibration-sequences";
 
 /** Every token is its own position, so that a sequence shows where it was cut. */
 const positions = (length: number) => Int32Array.from({ length }, (_, index) => index);

@@ -1,6 +1,7 @@
-import { Random } from "@transmla/generation";
-import { CliError } from "./errors";
+import { GenerationError } from "./errors";
+import { Random } from "./random";
 
+/** How much of a text a model is measured on. */
 export interface CalibrationSize {
   readonly samples: number;
   /** Tokens of each sample. */
@@ -12,7 +13,8 @@ export interface CalibrationSize {
  * Cuts sequences out of a token stream at random places, in random order. They do not overlap when the stream is long enough for
  * that; a shorter one gives overlapping ones.
  *
- * @throws CliError `TextTooShort` when not even two fit side by side: one to measure with and one to judge with
+ * @param tokens `[tokens]`, the whole text as the model's tokenizer encodes it
+ * @throws GenerationError `TextTooShort` when not even two fit side by side: one to measure with and one to judge with
  */
 export function calibrationSequences(
   tokens: Int32Array,
@@ -20,7 +22,7 @@ export function calibrationSequences(
 ): Int32Array[] {
   const least = 2 * sequenceLength;
   if (tokens.length < least) {
-    throw new CliError(
+    throw new GenerationError(
       "TextTooShort",
       `the calibration text is too short: need ${least} tokens (two samples of ${sequenceLength}), got ${tokens.length}.`,
       { need: least, got: tokens.length },
