@@ -1,4 +1,4 @@
-export type { AttentionContext, AttentionLayer } from "./attention/attention-layer";
+export type { AttentionContext, AttentionLayer, ScorePart } from "./attention/attention-layer";
 export { cachePlanes } from "./attention/planes";
 export { GroupedAttentionLayer } from "./attention/grouped";
 export { LatentAttentionLayer } from "./attention/latent";
@@ -60,6 +60,7 @@ export {
   modelTensors,
   type TensorSpec,
 } from "./tensors";
+export type { LayerTrace, TokenTrace, TracedPlane, TraceOptions } from "./trace";
 export {
   project,
   WeightLoader,

@@ -6,11 +6,13 @@ import {
   type SequenceStore,
 } from "@transmla/latent-cache";
 import { rotatedPlane } from "./attention/planes";
+import { sequenceSlots } from "./attention/slots";
 import { appendBatch, type ModelStep } from "./batch";
 import type { ModelConfig } from "./config/model-config";
 import type { DecoderLayer } from "./decoder-layer";
 import { embedTokens, outputLogits } from "./ends";
 import { Rotations } from "./rotations";
+import { traceLastToken, type TokenTrace, type TraceOptions } from "./trace";
 import type { WeightLoader } from "./weights";
 
 /** Weights of a whole model on a device. Made by `loadModel`. */
@@ -20,18 +22,6 @@ export interface ModelParts {
   readonly finalNorm: Tensor;
   /** `[vocab, hidden]`; the embedding itself where the two are tied. */
   readonly head: Weight;
-}
-
-/** Slots of a sequence's tokens from position `from` on. */
-function slotsOf(
-  { pageTokens }: SequenceStore,
-  { pages, length }: ModelStep["sequence"],
-  from: number,
-): Int32Array {
-  return Int32Array.from({ length: Math.max(0, length - from) }, (_, i) => {
-    const n = from + i;
-    return pages[Math.floor(n / pageTokens)]! * pageTokens + (n % pageTokens);
-  });
 }
 
 /** A decoder-only language model on a device. It holds weights, no text: sequences live in the cache. */
@@ -107,7 +97,7 @@ export class Model {
    */
   moveBack(cache: SequenceStore, sequence: ModelStep["sequence"], from: number, by: number): void {
     const { device } = this;
-    const slots = slotsOf(cache, sequence, from);
+    const slots = sequenceSlots(cache, sequence, from);
     if (slots.length === 0) return;
     device.scope(() => {
       const lists = this.config.layers.map(({ attention }) => attention.frequencies);
@@ -123,6 +113,18 @@ export class Model {
         });
       }
     });
+  }
+
+  /**
+   * Looks inside: what the attention of the last of `tokens` looks at in every layer and head, and what is cached for all of them. Runs the
+   * tokens, from an empty cache, apart from any other sequence.
+   *
+   * @throws ModelsError `InvalidTokens`, `ContextExceeded`; KernelsError `OutOfMemory`; the signal's reason, between layers
+   */
+  trace(tokens: Int32Array, options: TraceOptions = {}): Promise<TokenTrace> {
+    const { device, config, parts } = this;
+    const embed = (ids: Int32Array) => embedTokens(device, config, parts.embedding, ids);
+    return traceLastToken(this, { layers: parts.layers, embed }, tokens, options);
   }
 
   /** Logits `[tokens, vocab]` of the states `[tokens, hidden]` that `forward` gives. The tensor belongs to the caller. */

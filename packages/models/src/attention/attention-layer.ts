@@ -14,6 +14,17 @@ export interface AttentionContext {
   readonly way?: AttentionWay | undefined;
 }
 
+/**
+ * A part of what logits are made of: `logit_i,n = scale * sum_parts q_i . k_{a(i),n}` with `a(i) = floor(i * groups / heads)`.
+ */
+export interface ScorePart {
+  /** `[tokens, heads * width]` */
+  readonly query: Tensor;
+  /** `[length, groups * width]`, of every cached row of the sequence. */
+  readonly keys: Tensor;
+  readonly groups: number;
+}
+
 /** One attention, grouped or latent: `[tokens, hidden]` (normalised) → `[tokens, hidden]` (before the residual sum). */
 export interface AttentionLayer {
   /** What it caches per token. */
@@ -22,6 +33,11 @@ export interface AttentionLayer {
   mix(x: Tensor, context: AttentionContext): Tensor;
   /** The output projection: `[tokens, heads * valueDim]` → `[tokens, hidden]`. */
   output(mixed: Tensor): Tensor;
+  /**
+   * What the logits of a batch of one sequence are made of, its rows being in the cache. For looking inside: nothing else computes
+   * from it.
+   */
+  scoreParts(x: Tensor, context: AttentionContext): readonly ScorePart[];
   /** `output` of `mix`. */
   forward(x: Tensor, context: AttentionContext): Tensor;
 }

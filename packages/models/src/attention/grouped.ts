@@ -2,8 +2,9 @@ import type { Device, PagePool, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
 import type { GroupedAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
-import type { AttentionContext, AttentionLayer } from "./attention-layer";
+import type { AttentionContext, AttentionLayer, ScorePart } from "./attention-layer";
 import { cachePlanes } from "./planes";
+import { sequenceSlots } from "./slots";
 
 /** Weights of the norms of query and key heads, `[1, headDim]`. */
 interface HeadNorms {
@@ -90,6 +91,18 @@ export class GroupedAttentionLayer implements AttentionLayer {
       query: heads(this.query, this.norms?.query),
       key: heads(this.key, this.norms?.key),
     };
+  }
+
+  scoreParts(x: Tensor, { rotations, sequences, pools: [keys] }: AttentionContext): ScorePart[] {
+    const { device, config } = this;
+    const rope = rotations.table(config.frequencies)!;
+    return [
+      {
+        query: device.rope(this.beforeRotation(x).query, rope, rotations.rows),
+        keys: device.readPages(keys!, sequenceSlots(keys!, sequences[0]!)),
+        groups: config.kvHeads,
+      },
+    ];
   }
 
   output(mixed: Tensor): Tensor {

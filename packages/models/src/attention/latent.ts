@@ -2,8 +2,10 @@ import type { Device, Tensor } from "@transmla/kernels";
 import type { CachePlane } from "@transmla/latent-cache";
 import type { LatentAttentionConfig } from "../config/model-config";
 import { project, type Projection, type WeightLoader } from "../weights";
-import type { AttentionContext, AttentionLayer } from "./attention-layer";
+import type { Rotations } from "../rotations";
+import type { AttentionContext, AttentionLayer, ScorePart } from "./attention-layer";
 import { cachePlanes } from "./planes";
+import { sequenceSlots } from "./slots";
 
 /** Projections of a latent attention; a part of size zero has none. */
 interface LatentProjections {
@@ -65,13 +67,11 @@ export class LatentAttentionLayer implements AttentionLayer {
     });
   }
 
-  mix(x: Tensor, { slots, sequences, pools, rotations, way }: AttentionContext): Tensor {
+  mix(x: Tensor, context: AttentionContext): Tensor {
     const { device, config, projections } = this;
+    const { slots, sequences, pools, rotations, way } = context;
     const [latents, ropeKeys] = pools;
-    const { headNorms, queryNope, queryRope, latentNorm, ropeKey } = projections;
-    const rope = rotations.table(config.frequencies);
-    const rotated = (input: Tensor, projection: Projection) =>
-      device.rope(project(device, input, projection), rope!, rotations.rows);
+    const { headNorms, latentNorm, ropeKey } = projections;
 
     const normed = headNorms && this.normedHeads(x, headNorms);
     const own = project(device, x, projections.latent);
@@ -83,14 +83,11 @@ export class LatentAttentionLayer implements AttentionLayer {
       : latent;
     device.writePages(latents!, cached, slots);
     if (ropeKey && ropeKeys) {
-      device.writePages(ropeKeys, rotated(normed?.key ?? x, ropeKey), slots);
+      device.writePages(ropeKeys, this.rotated(normed?.key ?? x, ropeKey, rotations), slots);
     }
 
-    const q = normed?.query ?? this.queryInput(x);
-    const nope = queryNope ? project(device, q, queryNope) : normed?.query;
     return device.latentAttention({
-      queryNope: config.nopeDim > 0 ? nope : undefined,
-      queryRope: queryRope && rotated(q, queryRope),
+      ...this.queries(x, normed?.query, rotations),
       latents: latents!,
       ropeKeys,
       keyUp: projections.keyUp?.weight,
@@ -104,6 +101,43 @@ export class LatentAttentionLayer implements AttentionLayer {
       sequences,
       way,
     });
+  }
+
+  scoreParts(x: Tensor, { rotations, sequences, pools }: AttentionContext): ScorePart[] {
+    const { device, config } = this;
+    const { headNorms, keyUp } = this.projections;
+    const [latents, ropeKeys] = pools;
+    const normed = headNorms && this.normedHeads(x, headNorms);
+    const { queryNope, queryRope } = this.queries(x, normed?.query, rotations);
+    const slots = sequenceSlots(latents!, sequences[0]!);
+    const parts: ScorePart[] = [];
+    if (queryNope) {
+      const rows = device.readPages(latents!, slots);
+      // Without an up-projection all heads meet the latent itself.
+      const keys = keyUp ? device.linear(rows, keyUp.weight) : rows;
+      parts.push({ query: queryNope, keys, groups: keyUp ? config.keyUpHeads : 1 });
+    }
+    if (queryRope && ropeKeys) {
+      parts.push({ query: queryRope, keys: device.readPages(ropeKeys, slots), groups: 1 });
+    }
+    return parts;
+  }
+
+  /** Position-free and rotated queries, `[tokens, heads * nopeDim]` and `[tokens, heads * ropeDim]`; a part of size zero has none. */
+  private queries(x: Tensor, normed: Tensor | undefined, rotations: Rotations) {
+    const { device, config } = this;
+    const { queryNope, queryRope } = this.projections;
+    const q = normed ?? this.queryInput(x);
+    const nope = queryNope ? project(device, q, queryNope) : normed;
+    return {
+      queryNope: config.nopeDim > 0 ? nope : undefined,
+      queryRope: queryRope && this.rotated(q, queryRope, rotations),
+    };
+  }
+
+  private rotated(input: Tensor, projection: Projection, rotations: Rotations): Tensor {
+    const rope = rotations.table(this.config.frequencies)!;
+    return this.device.rope(project(this.device, input, projection), rope, rotations.rows);
   }
 
   /** What queries are made of: the input, or the first factor of a low-rank query. */
