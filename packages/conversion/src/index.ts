@@ -67,6 +67,7 @@ export {
   type ConversionSetting,
 } from "./needs";
 export { planConversion, type ConversionPlan, type PlannedTensor } from "./plan";
+export { planUpperBound } from "./upper-bound";
 export type { ConversionProgress } from "./progress";
 export {
   inSinglePrecision,

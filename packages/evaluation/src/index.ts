@@ -11,6 +11,12 @@ export {
   type DecodeStep,
   type DeploymentOptions,
 } from "./deployment/deployment";
+export {
+  deploymentRows,
+  type DeploymentRow,
+  type DeploymentSetting,
+} from "./deployment/deployment-rows";
+export { storedModel, writtenModel } from "./deployment/planned-models";
 export { modelWeights, type ModelWeights, type PlannedModel } from "./deployment/model-weights";
 export { deviceSheets, targetNamed, type DeviceName, type Target } from "./deployment/targets";
 export { divergence, type Divergence } from "./divergence";

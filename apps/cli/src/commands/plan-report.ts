@@ -3,7 +3,7 @@ import type { CacheStorage } from "@transmla/kernels";
 import { bytes, count, duration, parameters, percent } from "../terminal/format";
 import { properties, table } from "../terminal/table";
 import type { Terminal } from "../terminal/terminal";
-import type { ConversionRow, DeploymentRow, PlannedDescription } from "./plan";
+import type { ConversionRow, PlannedDescription, PlannedRow } from "./plan";
 
 interface PlanResult {
   readonly model: PlannedDescription;
@@ -11,7 +11,7 @@ interface PlanResult {
   readonly context: number;
   readonly cacheStorage: CacheStorage;
   readonly sharing: Sharing;
-  readonly deployments: readonly DeploymentRow[];
+  readonly deployments: readonly PlannedRow[];
   readonly conversions: readonly ConversionRow[];
 }
 
@@ -78,7 +78,7 @@ function deploymentColumns({ target }: PlanResult) {
   ];
 }
 
-function deploymentCells(row: DeploymentRow): string[] {
+function deploymentCells(row: PlannedRow): string[] {
   const { single, batched, longestContext, promptSeconds } = row;
   return [
     attentionText(row),
@@ -92,7 +92,7 @@ function deploymentCells(row: DeploymentRow): string[] {
   ];
 }
 
-function attentionText({ keep, way, kvLoraRank, ropeDim }: DeploymentRow): string {
+function attentionText({ keep, way, kvLoraRank, ropeDim }: PlannedRow): string {
   if (way === "grouped") return "grouped";
   const sizes = keep === undefined ? `${kvLoraRank} + ${ropeDim}` : `latent ${percent(keep)}`;
   return `${sizes}, ${way}`;

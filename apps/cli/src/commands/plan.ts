@@ -3,33 +3,26 @@ import {
   conversionNeeds,
   ConversionError,
   methods,
-  planConversion,
+  planUpperBound,
   type ConversionNeeds,
   type ConversionPlan,
   type MethodName,
 } from "@transmla/conversion";
 import {
-  attentionLoad,
-  Deployment,
+  deploymentRows,
   deviceSheets,
   measureLimits,
+  storedModel,
   targetNamed,
-  waysOf,
-  type DecodeStep,
-  type DecodeWay,
+  writtenModel,
+  type DeploymentRow,
+  type DeploymentSetting,
   type PlannedModel,
   type Sharing,
   type Target,
 } from "@transmla/evaluation";
-import { assumedLimits, deviceKit, type CacheStorage } from "@transmla/kernels";
-import {
-  modelTensors,
-  type ModelConfig,
-  type ModelFiles,
-  type TensorSpec,
-  type WeightPrecision,
-} from "@transmla/models";
-import { storageBlock } from "@transmla/tensor-io";
+import { assumedLimits } from "@transmla/kernels";
+import { modelTensors, type ModelConfig, type ModelFiles } from "@transmla/models";
 import { defineCommand, type CommandContext, type FlagValues } from "../command";
 import { usage } from "../errors";
 import {
@@ -115,7 +108,7 @@ export const planCommand = defineCommand({
       const cached = values.context ?? Math.min(DEFAULT_CONTEXT, config.maxPositions);
       const cacheStorage = context.storage.cacheStorage ?? "bf16";
       const conversions = conversionsOf(files, values);
-      const setting: Setting = {
+      const setting: DeploymentSetting = {
         target,
         cached,
         cacheStorage,
@@ -123,10 +116,10 @@ export const planCommand = defineCommand({
         sharing: values.share,
       };
       const precision = context.storage.weights ?? "stored";
-      const rows = [
-        ...rowsOf(storedModel(files, precision), setting, undefined),
+      const rows: readonly PlannedRow[] = [
+        ...deploymentRows(storedModel(files, precision), setting),
         ...conversions.flatMap(({ keep, plan }) =>
-          rowsOf(convertedModel(plan, precision), setting, keep),
+          deploymentRows(writtenModel(plan, precision), setting).map((row) => ({ keep, ...row })),
         ),
       ];
       const needs = conversions.map(({ keep, plan }) => needsOf(context, values, keep, plan));
@@ -181,7 +174,10 @@ function conversionsOf(
   { keep = DEFAULT_KEEP, method }: PlanFlags,
 ): readonly PlannedConversion[] {
   try {
-    return keep.map((fraction) => ({ keep: fraction, plan: planned(files, method, fraction) }));
+    return keep.map((fraction) => ({
+      keep: fraction,
+      plan: planUpperBound(files, { method, keep: fraction }),
+    }));
   } catch (error) {
     if (!ConversionError.isInstance(error)) throw error;
     if (error.code === "AlreadyLatent") return [];
@@ -190,119 +186,12 @@ function conversionsOf(
   }
 }
 
-/** Of the rotated parts that calibration may choose, the smallest: it takes most arithmetic. */
-function planned(files: ModelFiles, method: MethodName, keep: number): ConversionPlan {
-  const plan = planConversion(files, { method, keep });
-  const { ropeDimCandidates, ropeDim, kvLoraRank } = plan.sizes;
-  if (ropeDimCandidates === undefined) return plan;
-  const smallest = Math.min(...ropeDimCandidates);
-  const sizes = { ropeDim: smallest, kvLoraRank: kvLoraRank + ropeDim - smallest };
-  return planConversion(files, { method, ...sizes });
-}
-
-function storedModel({ config, checkpoint }: ModelFiles, precision: WeightPrecision): PlannedModel {
-  const stored = ({ name }: TensorSpec) => checkpoint.tensors.get(name)!.byteLength;
-  return { config, tensorBytes: inPrecision(stored, precision) };
-}
-
-function convertedModel({ config, tensors }: ConversionPlan, precision: WeightPrecision) {
-  const types = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
-  const written = ({ name, shape }: TensorSpec) => {
-    const { elements, bytes } = storageBlock(types.get(name)!);
-    return (numbersOf(shape) / elements) * bytes;
-  };
-  return { config, tensorBytes: inPrecision(written, precision) };
-}
-
-function inPrecision(
-  stored: (tensor: TensorSpec) => number,
-  precision: WeightPrecision,
-): (tensor: TensorSpec) => number {
-  if (precision === "stored") return stored;
-  return (tensor) => {
-    const [rows = 0, columns] = tensor.shape;
-    return columns === undefined ? stored(tensor) : rows * deviceKit.rowBytes(precision, columns);
-  };
-}
-
 const numbersOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
-/** What all rows share. */
-interface Setting {
-  readonly target: Target;
-  readonly cached: number;
-  readonly cacheStorage: CacheStorage;
-  readonly batch: number | undefined;
-  readonly sharing: Sharing;
-}
-
-/** One way to run one model on the target. */
-export interface DeploymentRow {
+/** A way to run the model, or one of its conversions. */
+export interface PlannedRow extends DeploymentRow {
   /** Part of the cache that the conversion keeps; absent for the model as it is. */
   readonly keep?: number;
-  readonly way: DecodeWay;
-  readonly kvLoraRank?: number;
-  readonly ropeDim?: number;
-  readonly cacheNumbersPerToken: number;
-  /** On each device that has the sequence. */
-  readonly cacheBytesPerToken: number;
-  /** Of weights on each device. */
-  readonly weightBytes: number;
-  readonly fits: boolean;
-  /** Null where windows bound the cache. */
-  readonly longestContext: number | null;
-  readonly largestBatch: number;
-  /** One sequence, and all of the batch; null where it does not fit. */
-  readonly single: DecodeStep | null;
-  readonly batched: (DecodeStep & { readonly batch: number }) | null;
-  readonly promptSeconds: number | null;
-}
-
-function rowsOf(
-  model: PlannedModel,
-  setting: Setting,
-  keep: number | undefined,
-): readonly DeploymentRow[] {
-  const { attention } = model.config.layers[0]!;
-  return waysOf(attention).map((way) => ({
-    ...(keep !== undefined && { keep }),
-    ...(attention.kind === "mla" && {
-      kvLoraRank: attention.kvLoraRank,
-      ropeDim: attention.ropeDim,
-    }),
-    ...rowOf(model, setting, way),
-  }));
-}
-
-function rowOf(model: PlannedModel, setting: Setting, way: DecodeWay): DeploymentRow {
-  const { target, cached, cacheStorage, sharing } = setting;
-  const rowBytes = (width: number) => deviceKit.rowBytes(cacheStorage, width);
-  const deployment = new Deployment(model, target, { way, sharing, rowBytes });
-  const { longestContext } = deployment;
-  const largestBatch = deployment.largestBatch(cached);
-  const batch = setting.batch ?? largestBatch;
-  const fits = largestBatch >= 1;
-  const together = fits && batch <= largestBatch;
-  return {
-    way,
-    cacheNumbersPerToken: cachedNumbers(model.config, way),
-    cacheBytesPerToken: deployment.cacheBytes(1),
-    weightBytes: deployment.weightBytes,
-    fits,
-    longestContext: Number.isFinite(longestContext) ? longestContext : null,
-    largestBatch,
-    single: fits ? deployment.decode(1, cached) : null,
-    batched: together ? { batch, ...deployment.decode(batch, cached) } : null,
-    promptSeconds: fits ? deployment.promptSeconds(cached) : null,
-  };
-}
-
-/** Numbers per token of all layers, on all devices together if each number is kept once. */
-function cachedNumbers({ layers }: ModelConfig, way: DecodeWay): number {
-  return layers.reduce((sum, { attention }) => {
-    const { planes } = attentionLoad(attention, way, "heads", 1);
-    return sum + planes.reduce((width, more) => width + more, 0);
-  }, 0);
 }
 
 /** What is planned for. */
