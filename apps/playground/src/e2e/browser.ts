@@ -1,0 +1,89 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { readFile } from "node:fs/promises";
+import { chromium, type Browser, type Page, type ViewportSize } from "playwright";
+import { preview } from "vite";
+import { expect } from "vitest";
+import { chromiumPath } from "../../../../tools/software-gpu";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const axePath = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+/** Serves the built app: cross-origin isolated as `vite preview` does, or plainly. */
+export async function serveApp(isolated = true) {
+  const headers = isolated ? {} : { preview: { headers: {} } };
+  const configFile = isolated ? `${root}/vite.config.ts` : (false as const);
+  const server = await preview({
+    root,
+    configFile,
+    logLevel: "silent",
+    ...headers,
+    preview: { port: 0, host: "127.0.0.1" },
+  });
+  return { url: server.resolvedUrls!.local[0]!, close: () => server.close() };
+}
+
+/** Chromium with a GPU in software, as it is on machines without one. */
+export const launchChromium = (): Promise<Browser> =>
+  chromium.launch({
+    executablePath: chromiumPath,
+    args: ["--no-sandbox", "--enable-unsafe-webgpu", "--enable-unsafe-swiftshader"],
+    ignoreDefaultArgs: ["--disable-gpu"],
+  });
+
+/** A tab that keeps whatever goes wrong in it. */
+export interface Tab {
+  readonly page: Page;
+  /** Messages of console errors, exceptions and failed requests. */
+  readonly errors: readonly string[];
+}
+
+export async function openTab(
+  browser: Browser,
+  viewport: ViewportSize,
+  options: { readonly dark?: boolean; readonly acceptDownloads?: boolean } = {},
+): Promise<Tab> {
+  const context = await browser.newContext({
+    viewport,
+    colorScheme: options.dark ? "dark" : "light",
+    reducedMotion: "reduce",
+    hasTouch: viewport.width < 600,
+  });
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("requestfailed", (request) => errors.push(`${request.url()} failed`));
+  return { page, errors };
+}
+
+let axeSource: string | undefined;
+
+/** Fails on every violation that axe finds on the page as it is. */
+export async function expectAccessible(page: Page): Promise<void> {
+  axeSource ??= await readFile(axePath, "utf8");
+  await page.evaluate(axeSource);
+  const violations = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
+    const { violations: found } = await axe.run();
+    return found.map(
+      ({ id, help, nodes }) => `${id}: ${help}: ${nodes[0]?.html} (${nodes.length})`,
+    );
+  });
+  expect(violations).toEqual([]);
+}
+
+/** Fails if the page can be scrolled sideways. */
+export async function expectNoSideScroll(page: Page): Promise<void> {
+  const [content, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
+  expect(content).toBeLessThanOrEqual(window!);
+}
+
+/** Where the screenshots of README and docs are. */
+export const screenPath = (name: string): string =>
+  fileURLToPath(new URL(`../../../../docs/public/screens/${name}.png`, import.meta.url));
