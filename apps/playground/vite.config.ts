@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 /** What makes a page cross-origin isolated, so that workers may share memory and the CPU device may use threads. */
 export const isolation = {
@@ -7,7 +7,16 @@ export const isolation = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
+/** While the page is worked on, Vite puts styles and its client into it, which the page's policy would forbid. */
+const withoutPolicy: Plugin = {
+  name: "without-policy",
+  apply: "serve",
+  transformIndexHtml: (html) =>
+    html.replace(/<meta\s+http-equiv="Content-Security-Policy"[^>]*>/, ""),
+};
+
 export default defineConfig({
+  plugins: [withoutPolicy],
   root: fileURLToPath(new URL(".", import.meta.url)),
   // Relative paths: the built site may lie in any folder.
   base: "./",

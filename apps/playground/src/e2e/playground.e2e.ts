@@ -120,6 +120,9 @@ describe.each(Object.entries(viewports))("on a %s", (device, viewport) => {
     if (device === "desktop") {
       await page.getByRole("button", { name: "Save to a folder" }).click();
       await page.getByText(/Saved 5 files/).waitFor();
+      await page.getByRole("button", { name: "Save to a folder" }).click();
+      await page.getByText("chosen holds a model already").waitFor();
+      await page.getByRole("button", { name: "Dismiss" }).click();
     } else {
       await page.getByRole("button", { name: "Keep in this browser" }).click();
       await page.getByText(/Saved 5 files/).waitFor();

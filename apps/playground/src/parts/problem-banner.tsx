@@ -4,7 +4,7 @@ import { problem } from "../state/task";
 export function ProblemBanner() {
   const failure = problem.value;
   return (
-    <div role="alert">
+    <div role="alert" class="problem-place">
       {failure && (
         <div class="problem">
           <p>

@@ -42,10 +42,7 @@ export function Environment() {
             ? "This browser has WebGPU; whether it allows a GPU shows when you choose it."
             : "This browser has no WebGPU, so the CPU computes."}
         </li>
-        <li>
-          gpu.js is left out: it makes its kernels with eval, which this page's content security
-          policy forbids.
-        </li>
+        <li>gpu.js is left out: it makes its kernels with eval, and this page does without.</li>
       </ul>
     </section>
   );

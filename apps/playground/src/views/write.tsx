@@ -88,37 +88,44 @@ function PromptForm() {
         value={prompt}
         onInput={({ currentTarget }) => setPrompt(currentTarget.value)}
       />
-      <div class="row settings">
-        <Slider
-          name="Tokens"
-          min={10}
-          max={300}
-          step={10}
-          value={settings.maxTokens}
-          text={String(settings.maxTokens)}
-          onInput={(maxTokens) => set({ maxTokens })}
-        />
-        <Slider
-          name="Temperature"
-          min={0}
-          max={1.5}
-          step={0.1}
-          value={settings.temperature}
-          text={
-            settings.temperature === 0 ? "0: the likeliest token" : settings.temperature.toFixed(1)
-          }
-          onInput={(temperature) => set({ temperature })}
-        />
-        <Slider
-          name="Seed"
-          min={1}
-          max={50}
-          step={1}
-          value={settings.seed}
-          text={String(settings.seed)}
-          onInput={(seed) => set({ seed })}
-        />
-      </div>
+      <details class="settings-of">
+        <summary>
+          {settings.maxTokens} tokens at temperature {settings.temperature}
+        </summary>
+        <div class="row settings">
+          <Slider
+            name="Tokens"
+            min={10}
+            max={300}
+            step={10}
+            value={settings.maxTokens}
+            text={String(settings.maxTokens)}
+            onInput={(maxTokens) => set({ maxTokens })}
+          />
+          <Slider
+            name="Temperature"
+            min={0}
+            max={1.5}
+            step={0.1}
+            value={settings.temperature}
+            text={
+              settings.temperature === 0
+                ? "0: the likeliest token"
+                : settings.temperature.toFixed(1)
+            }
+            onInput={(temperature) => set({ temperature })}
+          />
+          <Slider
+            name="Seed"
+            min={1}
+            max={50}
+            step={1}
+            value={settings.seed}
+            text={String(settings.seed)}
+            onInput={(seed) => set({ seed })}
+          />
+        </div>
+      </details>
       <div class="row">
         <button type="submit" class="primary" disabled={busy || prompt === ""}>
           {models.value.length > 1 ? "Let both write" : "Let it write"}

@@ -20,6 +20,7 @@ export class PlaygroundError extends Error {
 export const playgroundErrors = {
   NoModel: "There is no model open that the operation needs.",
   NotConverted: "Nothing has been converted yet, so there is nothing to save.",
+  FolderTaken: "The folder to save to holds a model already.",
   NoModelChosen: "What was dropped or chosen is neither a model folder nor a GGUF file.",
   HubId: "The text is not a hub id.",
   HubUnreachable: "The hub cannot be reached, or refuses.",

@@ -41,12 +41,10 @@ export class Workbench {
     return this.opened!.device;
   }
 
-  /** Puts a model in its place; the one before is closed. */
+  /** Puts a model in its place; the one before is closed. Closes the files where that fails. */
   async place(place: Place, files: ModelFiles, rest: Pick<BenchModel, "name" | "output">) {
-    const tokenizer = await loadTokenizer(files.origin);
+    const model: BenchModel = { ...rest, files, ...(await textSideOf(files)) };
     await this.remove(place);
-    const template = ChatTemplate.fromConfig(tokenizer.config);
-    const model: BenchModel = { ...rest, files, tokenizer, template };
     this.places.set(place, model);
     return model;
   }
@@ -93,5 +91,16 @@ export class Workbench {
     const text = fetch(url).then((response) => response.text());
     this.texts.set(kind, text);
     return text;
+  }
+}
+
+/** @throws GenerationError for tokenizers and templates that cannot be used; the files are closed */
+async function textSideOf(files: ModelFiles): Promise<Pick<BenchModel, "tokenizer" | "template">> {
+  try {
+    const tokenizer = await loadTokenizer(files.origin);
+    return { tokenizer, template: ChatTemplate.fromConfig(tokenizer.config) };
+  } catch (error) {
+    await files.close();
+    throw error;
   }
 }

@@ -13,6 +13,7 @@ export const openModelAt: Operation<ModelChoice, OpenedModel> = async (bench, ch
   const { name, source } = await sourceOf(choice, running);
   const files = await openModel(source);
   const place = files.config.layers[0]!.attention.kind === "gqa" ? "original" : "converted";
+  const model = await bench.place(place, files, { name });
   if (place === "original") await bench.remove("converted");
-  return describe(place, await bench.place(place, files, { name }));
+  return describe(place, model);
 };

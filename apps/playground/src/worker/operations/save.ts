@@ -20,17 +20,25 @@ export interface Saved {
 /**
  * Writes the converted model into a folder, its config last, so that a folder that was not written whole does not load.
  *
- * @throws PlaygroundError `NotConverted`, `NoStorage`; TensorIoError `WriteFailed`; the signal's reason
+ * @throws PlaygroundError `NotConverted`, `FolderTaken`, `NoStorage`; TensorIoError `WriteFailed`; the signal's reason
  */
 export const saveConverted: Operation<SaveChoice, Saved> = async (bench, choice, running) => {
   const output = outputOf(bench);
   const target =
     choice.kind === "directory"
-      ? directoryFolder(choice.handle)
+      ? await emptyFolder(choice.handle)
       : await keptFolder(choice.name, true);
   const files = await copyFiles(output, target, running);
   return { folder: target.name, files };
 };
+
+/** A folder of the disk, in which nothing would be lost. */
+async function emptyFolder(handle: FileSystemDirectoryHandle): Promise<WritableFolder> {
+  const folder = directoryFolder(handle);
+  if (!(await folder.has("config.json"))) return folder;
+  const message = `${handle.name} holds a model already: choose an empty folder.`;
+  throw new PlaygroundError("FolderTaken", message);
+}
 
 /** The converted model as one file. @throws PlaygroundError `NotConverted`, `FileTooLarge`; the signal's reason */
 export const zipConverted: Operation<
