@@ -1,4 +1,7 @@
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readFile } from "node:fs/promises";
 import { chromium, type Browser, type Page, type ViewportSize } from "playwright";
@@ -9,18 +12,48 @@ import { chromiumPath } from "../../../../tools/software-gpu";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const axePath = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-/** Serves the built app: cross-origin isolated as `vite preview` does, or plainly. */
-export async function serveApp(isolated = true) {
-  const headers = isolated ? {} : { preview: { headers: {} } };
-  const configFile = isolated ? `${root}/vite.config.ts` : (false as const);
+/** An address at which the app is served. */
+export interface Served {
+  readonly url: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Serves the built app as `vite preview` does: cross-origin isolated. */
+export async function serveApp(): Promise<Served> {
   const server = await preview({
     root,
-    configFile,
+    configFile: `${root}/vite.config.ts`,
     logLevel: "silent",
-    ...headers,
     preview: { port: 0, host: "127.0.0.1" },
   });
   return { url: server.resolvedUrls!.local[0]!, close: () => server.close() };
+}
+
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+/** Serves it as the plainest of servers would: in some folder, without a header but the type. */
+export async function servePlainly(): Promise<Served> {
+  const at = "/some/folder/";
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url!, "http://localhost");
+    const name = pathname === at ? "index.html" : pathname.slice(at.length);
+    readFile(join(root, "dist", name)).then(
+      (content) => {
+        response.setHeader("Content-Type", types[extname(name)] ?? "application/octet-stream");
+        response.end(content);
+      },
+      () => response.writeHead(404).end(),
+    );
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () => new Promise<void>((resolve) => void server.close(() => resolve()));
+  return { url: `http://127.0.0.1:${port}${at}`, close };
 }
 
 /** Chromium with a GPU in software, as it is on machines without one. */

@@ -1,8 +1,18 @@
 import type { Browser } from "playwright";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { modelUrl, sampleModelFiles } from "@transmla/sample-model";
-import { expectAccessible, launchChromium, openTab, screenPath, serveApp } from "./browser";
+import { tokenizerGgufEntries } from "@transmla/generation";
+import { openModel, planGgufExport, writeGgufExport } from "@transmla/models";
+import { modelFolderPath, modelUrl, sampleModelFiles } from "@transmla/sample-model";
+import { folder, memorySink } from "@transmla/tensor-io";
+import {
+  expectAccessible,
+  launchChromium,
+  openTab,
+  screenPath,
+  serveApp,
+  servePlainly,
+} from "./browser";
 
 const viewport = { width: 1280, height: 800 };
 
@@ -35,8 +45,8 @@ it("shows its first text within a second", async () => {
   expect(Math.min(...paints)).toBeLessThan(1000);
 });
 
-it("computes with one thread on a page that is not isolated, and says why", async () => {
-  const plain = await serveApp(false);
+it("lies in any folder of any server; computes with one thread where it is not isolated, and says why", async () => {
+  const plain = await servePlainly();
   try {
     const { page, errors } = await openTab(browser, viewport);
     await page.goto(plain.url);
@@ -44,6 +54,7 @@ it("computes with one thread on a page that is not isolated, and says why", asyn
     await page.getByRole("button", { name: "Open the sample model" }).click();
     await page.getByRole("heading", { name: "sample grouped-query" }).waitFor();
     expect(errors).toEqual([]);
+    await page.context().close();
   } finally {
     await plain.close();
   }
@@ -96,6 +107,56 @@ it("downloads a model of the hub, and says what is wrong with others", async () 
   await id.fill("org/tiny");
   await page.getByRole("button", { name: "Download" }).click();
   await page.getByRole("heading", { name: "org/tiny grouped-query" }).waitFor();
+  await page.context().close();
+});
+
+/** The sample model as one GGUF file, with its tokenizer. */
+async function sampleAsGguf(): Promise<Buffer> {
+  const files = await openModel(folder(modelFolderPath()));
+  const tokenizer = await tokenizerGgufEntries(files.origin, files.config.vocabSize);
+  const sink = memorySink();
+  await writeGgufExport(planGgufExport(files, { weights: "F16", tokenizer, name: "sample" }), sink);
+  await files.close();
+  return Buffer.from(sink.bytes());
+}
+
+it("opens a GGUF file, and says what one lacks", async () => {
+  const { page, errors } = await openTab(browser, viewport);
+  await page.goto(app.url);
+  await page
+    .getByText(/threads?\b/)
+    .first()
+    .waitFor();
+  const input = page.getByLabel("Choose a GGUF file");
+  const mimeType = "application/octet-stream";
+  await input.setInputFiles({ name: "broken.gguf", mimeType, buffer: Buffer.from("no model") });
+  await page.getByRole("alert").getByRole("code").waitFor();
+  await input.setInputFiles({ name: "sample.gguf", mimeType, buffer: await sampleAsGguf() });
+  await page.getByRole("heading", { name: "sample grouped-query" }).waitFor();
+  await page.getByRole("link", { name: "Write", exact: true }).click();
+  await page.getByRole("button", { name: "Let it write" }).click();
+  await page.waitForFunction(() =>
+    /^ROMEO:\n\w/.test(document.querySelector<HTMLElement>(".sheet .text")!.innerText),
+  );
+  expect(errors).toEqual([]);
+  await page.context().close();
+});
+
+it("opens a folder that is dropped", async () => {
+  const { page, errors } = await openTab(browser, viewport);
+  await page.goto(app.url);
+  await page
+    .getByText(/threads?\b/)
+    .first()
+    .waitFor();
+  const { x, y } = (await page.locator(".drop").boundingBox())!;
+  const session = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    const data = { items: [], files: [modelFolderPath()], dragOperationsMask: 1 };
+    await session.send("Input.dispatchDragEvent", { type, x: x + 20, y: y + 20, data });
+  }
+  await page.getByRole("heading", { name: "model grouped-query" }).waitFor();
+  expect(errors).toEqual([]);
   await page.context().close();
 });
 

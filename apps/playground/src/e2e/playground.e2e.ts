@@ -196,6 +196,22 @@ it("keeps a model in the browser, and chats with both", { timeout: LONG }, async
   await idle(page);
   await page.getByRole("button", { name: "Keep in this browser" }).click();
   await page.getByText(/Saved 5 files/).waitFor();
+  await page.getByRole("button", { name: "Also convert to 25 % and 12.5 %" }).click();
+  await page.getByText(/^sample at 12.5 %:.*converted in/).waitFor({ timeout: LONG });
+  await page.getByRole("button", { name: /^Also convert/ }).waitFor({ state: "detached" });
+  await idle(page);
+  await page.getByRole("region", { name: "Perplexity", exact: true }).scrollIntoViewIfNeeded();
+  const curve = await page
+    .locator("section[aria-label=Perplexity] tbody tr")
+    .evaluateAll((rows) =>
+      (rows as HTMLTableRowElement[]).map((row) =>
+        [...row.cells].map((cell) => Number(cell.textContent)),
+      ),
+    );
+  expect(curve.map(([kept]) => kept)).toEqual([12.5, 25, 50, 100]);
+  const perplexities = curve.slice(0, 3).map(([, converted]) => converted!);
+  expect(perplexities).toEqual(perplexities.toSorted((a, b) => b - a));
+  await look(page, "phone-dark-curve");
   await page.getByRole("link", { name: "Write", exact: true }).click();
   await page.getByLabel("Chat").check();
   for (const message of ["Who is there?", "And who are you?"]) {

@@ -26,23 +26,25 @@ export function CacheBars({ model, most }: { readonly model: OpenedModel; readon
           ))}
         </span>
       </figcaption>
-      <ol start={0}>
-        {model.perLayer.map(({ planes: own, cacheNumbers, heads }, layer) => (
-          <li key={layer}>
-            <span class="bar-label">
-              Layer {layer}, {heads} heads
-            </span>
-            <span class="bar" aria-hidden="true">
-              {own.map(({ name, width }) => (
-                <span key={name} class={name} style={{ width: `${(100 * width) / most}%` }} />
-              ))}
-            </span>
-            <span class="bar-value">
-              {own.map(({ width }) => width).join(" + ")} = {count(cacheNumbers)}
-            </span>
-          </li>
-        ))}
-      </ol>
+      <div class="scroll" tabIndex={0} role="region" aria-label={`Layers of ${model.name}`}>
+        <ol>
+          {model.perLayer.map(({ planes: own, cacheNumbers, heads }, layer) => (
+            <li key={layer}>
+              <span class="bar-label">
+                Layer {layer}, {heads} heads
+              </span>
+              <span class="bar" aria-hidden="true">
+                {own.map(({ name, width }) => (
+                  <span key={name} class={name} style={{ width: `${(100 * width) / most}%` }} />
+                ))}
+              </span>
+              <span class="bar-value">
+                {own.map(({ width }) => width).join(" + ")} = {count(cacheNumbers)}
+              </span>
+            </li>
+          ))}
+        </ol>
+      </div>
     </figure>
   );
 }

@@ -69,7 +69,7 @@ export function HeatMap(props: HeatMapProps) {
 const clamp = (value: number, size: number) => Math.min(size - 1, Math.max(0, value));
 
 function paint(canvas: HTMLCanvasElement, { values, rows, columns, scale }: HeatMapProps): void {
-  const context = canvas.getContext("2d")!;
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
   const image = context.createImageData(columns, rows);
   const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0) || 1;
   const [none, plus, minus] = ["heat-none", "heat-plus", "heat-minus"].map((name) =>

@@ -78,6 +78,26 @@ export async function convert(choice: ConversionChoice): Promise<boolean> {
   return true;
 }
 
+/** Parts of the cache that are worth knowing for a curve. */
+const CURVE = [0.5, 0.25, 0.125];
+
+/** Those of them that have not been tried yet with the settings of the last conversion. */
+export function untriedSizes(): readonly number[] {
+  const last = trials.value.at(-1);
+  if (!last || last.choice.method === "exact") return [];
+  const same = trials.value.filter(({ choice }) => choice.method === last.choice.method);
+  const tried = new Set(same.map(({ choice }) => choice.keep));
+  return CURVE.filter((keep) => !tried.has(keep));
+}
+
+/** Converts to the sizes that are missing on the curve, with the settings of the last conversion, until one is stopped. */
+export async function tryOtherSizes(): Promise<void> {
+  const { choice } = trials.value.at(-1)!;
+  for (const keep of untriedSizes()) {
+    if (!(await convert({ ...choice, keep, ropeDim: undefined }))) return;
+  }
+}
+
 export async function measureConverted(): Promise<Divergence | undefined> {
   const result = await runTask("Measuring", ({ signal: stop, onProgress }) =>
     call("measure", { tokens: HELD_OUT }, { signal: stop, onEvent: onProgress }),

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { TracedPlane } from "@transmla/models";
-import { percent } from "../format";
+import { count, percent } from "../format";
 import { planeNames } from "../parts/cache-bars";
 import { HeatMap } from "../parts/heat-map";
 import { Slider } from "../parts/slider";
@@ -99,7 +99,7 @@ function CacheMap(props: {
       scale="signed"
       rowName={(row) => `Number ${row}`}
       columnName={tokenName}
-      summary={`${plane.width * length} numbers from minus to plus ${largest(plane.rows).toFixed(2)}.`}
+      summary={`${count(plane.width * length)} numbers from minus to plus ${largest(plane.rows).toFixed(2)}.`}
     />
   );
 }

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { call } from "../client";
-import { bytes, count, percent, significant } from "../format";
+import { bytes, count, percent, roughly, significant } from "../format";
 import { Slider } from "../parts/slider";
 import { models } from "../state/bench";
 import { runTask, task } from "../state/task";
-import type { DeploymentPlan, PlannedRow } from "../worker/operations/plan";
+import type { ConversionRow, DeploymentPlan, PlannedRow } from "../worker/operations/plan";
 
 /** Parts of the cache that conversions are planned to. */
 const KEEP = [0.5, 0.25, 0.125];
@@ -71,6 +71,7 @@ export function PlanView() {
         </button>
       </form>
       {plan && <PlanTable plan={plan} />}
+      {plan && plan.conversions.length > 0 && <ConversionTable rows={plan.conversions} />}
     </>
   );
 }
@@ -119,6 +120,41 @@ function PlanTable({ plan }: { readonly plan: DeploymentPlan }) {
         </table>
       </div>
     </>
+  );
+}
+
+function ConversionTable({ rows }: { readonly rows: readonly ConversionRow[] }) {
+  return (
+    <section aria-labelledby="conversions-heading">
+      <h2 id="conversions-heading">The conversions themselves</h2>
+      <p class="fine">Estimates for this device, with 16,384 calibration tokens.</p>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Conversions">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Cache</th>
+              <th scope="col">Latent + rotated</th>
+              <th scope="col">Time</th>
+              <th scope="col">Memory</th>
+              <th scope="col">Result</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ keep, kvLoraRank, ropeDim, seconds, memoryBytes, outputBytes }) => (
+              <tr key={keep}>
+                <th scope="row">{percent(keep, 1)}</th>
+                <td>
+                  {kvLoraRank} + {ropeDim}
+                </td>
+                <td>about {roughly(seconds)}</td>
+                <td>{bytes(memoryBytes)}</td>
+                <td>{bytes(outputBytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 

@@ -5,7 +5,15 @@ import { Meter } from "../parts/meter";
 import { Slider } from "../parts/slider";
 import { planeNames } from "../parts/cache-bars";
 import { converted, original } from "../state/bench";
-import { lookAtSpectra, measured, measureConverted, spectra, trials } from "../state/session";
+import {
+  lookAtSpectra,
+  measured,
+  measureConverted,
+  spectra,
+  trials,
+  tryOtherSizes,
+  untriedSizes,
+} from "../state/session";
 import { task } from "../state/task";
 import { SaveSection } from "./save";
 
@@ -61,7 +69,8 @@ function Summary() {
       </dl>
       {result ? (
         <p class="fine">
-          Measured on {count(result.tokens)} tokens of a held-out text, no training.
+          Measured on {count(result.tokens)} tokens of plays by Shakespeare that nothing was fitted
+          to; no training.
         </p>
       ) : (
         original.value && (
@@ -88,23 +97,35 @@ function PerplexityChart() {
     .toSorted((a, b) => a.kept - b.kept);
   const whole = trials.value.find((trial) => trial.measured)!.measured!.perplexityA;
   const x = [...points.map(({ kept }) => kept), 100];
+  const untried = untriedSizes();
   return (
-    <Chart
-      title="Perplexity of a held-out text against cache"
-      xName="Cache kept, %"
-      yName="Perplexity"
-      x={x}
-      xText={(value) => significant(value)}
-      series={[
-        {
-          name: "converted",
-          colour: "b",
-          points: true,
-          values: [...points.map(({ perplexity }) => perplexity), null],
-        },
-        { name: "original", colour: "a", values: x.map(() => whole) },
-      ]}
-    />
+    <section aria-label="Perplexity">
+      <Chart
+        title="Perplexity against cache"
+        xName="Cache kept, %"
+        yName="Perplexity"
+        x={x}
+        xText={(value) => significant(value)}
+        series={[
+          {
+            name: "converted",
+            colour: "b",
+            points: true,
+            values: [...points.map(({ perplexity }) => perplexity), null],
+          },
+          { name: "original", colour: "a", values: x.map(() => whole) },
+        ]}
+      />
+      {untried.length > 0 && (
+        <button
+          type="button"
+          disabled={task.value !== undefined}
+          onClick={() => void tryOtherSizes()}
+        >
+          Also convert to {untried.map((keep) => percent(keep, keep < 0.2 ? 1 : 0)).join(" and ")}
+        </button>
+      )}
+    </section>
   );
 }
 

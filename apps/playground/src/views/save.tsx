@@ -12,7 +12,7 @@ export function SaveSection() {
   const [saved, setSaved] = useState("");
   const busy = task.value !== undefined;
   if (trials.value.length === 0) return null;
-  const name = converted.value!.name.replace(/ at (\d+) %$/, "-mla-$1").replaceAll("/", "-");
+  const name = converted.value!.name.replace(/ at ([\d.]+) %$/, "-mla-$1").replaceAll("/", "-");
   const save = async (choice: SaveChoice) => {
     const result = await runTask("Saving", ({ signal, onProgress }) =>
       call("save", choice, { signal, onEvent: onProgress }),

@@ -36,6 +36,11 @@ export class Workbench {
     return opened.report;
   }
 
+  /** What computes; undefined before the first device is opened. */
+  get report(): DeviceReport | undefined {
+    return this.opened?.report;
+  }
+
   async device(): Promise<Device> {
     if (!this.opened) await this.useDevice("cpu");
     return this.opened!.device;

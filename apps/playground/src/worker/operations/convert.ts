@@ -58,7 +58,7 @@ export const convertModel: Operation<ConversionChoice, ConversionOutcome> = asyn
     onProgress: ({ phase, ...progress }) => emit({ label: phase, ...progress }),
     signal,
   });
-  const percent = Math.round(100 * report.keptFraction);
+  const percent = Number((100 * report.keptFraction).toFixed(1));
   const name = `${original.name} at ${percent} %`;
   const converted = await bench.place("converted", await openModel(output), { name, output });
   return { report, model: describe("converted", converted) };

@@ -1,4 +1,4 @@
-import { planUpperBound } from "@transmla/conversion";
+import { conversionNeeds, planUpperBound, type ConversionNeeds } from "@transmla/conversion";
 import {
   deploymentRows,
   deviceSheets,
@@ -9,6 +9,7 @@ import {
   type DeploymentRow,
   type Target,
 } from "@transmla/evaluation";
+import { assumedLimits } from "@transmla/kernels";
 import type { CacheKind } from "../description";
 import type { Operation } from "../operation";
 import type { Workbench } from "../workbench";
@@ -32,12 +33,23 @@ export interface PlannedRow extends DeploymentRow {
   readonly model: string | number;
 }
 
+/** What a conversion takes on this device, whatever the target. */
+export interface ConversionRow extends ConversionNeeds {
+  readonly keep: number;
+  readonly kvLoraRank: number;
+  readonly ropeDim: number;
+}
+
 export interface DeploymentPlan {
   readonly target: Target;
   /** Names of the targets there are. */
   readonly targets: readonly string[];
   readonly rows: readonly PlannedRow[];
+  readonly conversions: readonly ConversionRow[];
 }
+
+/** Calibration tokens that conversions are planned with: as many as the page proposes. */
+const CALIBRATION = 16_384;
 
 /** Bytes that a browser's device can be expected to address: those of WebAssembly. */
 const MEMORY_HERE = 2 ** 32;
@@ -55,14 +67,23 @@ export const planDeployments: Operation<PlanChoice, DeploymentPlan> = async (ben
     const { name, files } = bench.at(place);
     return deploymentRows(storedModel(files), setting).map((row) => ({ ...row, model: name }));
   });
-  const planned = bench.filled.includes("original")
-    ? choice.keep.flatMap((keep) => {
-        const plan = planUpperBound(bench.at("original").files, { method: "output-aware", keep });
-        return deploymentRows(writtenModel(plan), setting).map((row) => ({ ...row, model: keep }));
-      })
-    : [];
-  return { target, targets: [HERE, ...Object.keys(deviceSheets)], rows: [...open, ...planned] };
+  const plans = bench.filled.includes("original") ? choice.keep.map(planOf(bench)) : [];
+  const planned = plans.flatMap(({ keep, plan }) =>
+    deploymentRows(writtenModel(plan), setting).map((row) => ({ ...row, model: keep })),
+  );
+  const { gemm } = assumedLimits(bench.report?.threads ?? 1);
+  const conversions = plans.map(({ keep, plan }) => {
+    const { kvLoraRank, ropeDim } = plan.sizes;
+    return { keep, kvLoraRank, ropeDim, ...conversionNeeds(plan, { tokens: CALIBRATION, gemm }) };
+  });
+  const targets = [HERE, ...Object.keys(deviceSheets)];
+  return { target, targets, rows: [...open, ...planned], conversions };
 };
+
+const planOf = (bench: Workbench) => (keep: number) => ({
+  keep,
+  plan: planUpperBound(bench.at("original").files, { method: "output-aware", keep }),
+});
 
 async function thisDevice(bench: Workbench): Promise<Target> {
   const { bandwidth, gemm } = await measureLimits(await bench.device());

@@ -35,7 +35,10 @@ export async function sourceOf(
     case "sample":
       return { name: "sample", source: await sampleFolder(running) };
     case "files":
-      return { name: choice.name, source: ofFiles(choice.name, choice.files) };
+      return {
+        name: choice.name.replace(/\.gguf$/, ""),
+        source: ofFiles(choice.name, choice.files),
+      };
     case "directory":
       return { name: choice.handle.name, source: directoryFolder(choice.handle) };
     case "kept":
