@@ -56,6 +56,14 @@ const cases: readonly (readonly [code: string, name: string, bad: Files])[] = [
   ],
   [
     "UnsupportedTokenizer",
+    "a pattern that backtracks for ever",
+    edited((json) => {
+      const pattern = { Regex: "(?:[^?]+)+[?][?]" };
+      json["pre_tokenizer"] = { type: "Split", pattern, behavior: "Isolated", invert: false };
+    }),
+  ],
+  [
+    "UnsupportedTokenizer",
     "an unknown decoder",
     edited((json) => (json["decoder"] = { type: "Magic" })),
   ],

@@ -9,7 +9,7 @@ export const cliErrors = {
   OutputIsInput: "The output folder is the folder of the model that is read.",
   OutputExists: "The output folder already holds a model, or files that would be replaced.",
   OutputBusy: "Another process is writing into the output folder.",
-  OutputUnusable: "The output folder cannot be made or is not a folder.",
+  OutputUnusable: "The output folder cannot be made, read or written, or is not a folder.",
   HubNotFound: "The hub has no such repository or revision, or does not show it without a token.",
   HubUnreachable: "The hub cannot be reached, or the connection broke off.",
   HubAnswer: "The hub answered something that cannot be understood.",

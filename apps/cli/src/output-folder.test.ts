@@ -113,7 +113,7 @@ describe("withOutput", () => {
     await writeFile(join(folder, "file"), "");
     await expect(withOutput(join(folder, "file", "out"), names, failing)).rejects.toMatchObject({
       code: "OutputUnusable",
-      message: expect.stringContaining("file/out cannot be made"),
+      message: expect.stringContaining("file/out cannot be used"),
     });
   });
 });

@@ -102,12 +102,14 @@ export async function withOutput<Value>(
 ): Promise<Value> {
   const first = await mkdir(path, { recursive: true }).catch(unusable(path));
   const unlock = await lock(path);
-  // Another process may have finished since the folder was looked at; its files are not ours to remove.
-  await refuseTaken(path, fileNames, resume, unfinished).catch(async (error: unknown) => {
+  try {
+    // Another process may have finished since the folder was looked at; its files are not ours to remove.
+    await refuseTaken(path, fileNames, resume, unfinished);
+    await removeLeftovers(path);
+  } catch (error) {
     await unlock();
-    throw error;
-  });
-  await removeLeftovers(path);
+    throw CliError.isInstance(error) ? error : unusable(path)(error);
+  }
   try {
     const value = await write(folder(path));
     await unlock();
@@ -167,7 +169,7 @@ export function isRunning(process_: number): boolean {
 function unusable(path: string): (cause: unknown) => never {
   return (cause) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CliError("OutputUnusable", `${path} cannot be made: ${reason}`, { path }, { cause });
+    throw new CliError("OutputUnusable", `${path} cannot be used: ${reason}`, { path }, { cause });
   };
 }
 

@@ -1,5 +1,6 @@
 import { GenerationError } from "../errors";
 import { isObject, type JsonObject } from "./json";
+import { checkPatterns } from "./pattern-safety";
 
 /** An entry of `added_tokens`: text that is one token wherever it stands. */
 export interface AddedToken extends JsonObject {
@@ -33,6 +34,7 @@ export function checkTokenizerJson(json: JsonObject): TokenizerJson {
     throw invalid("has no model. It is not a tokenizer of the Hugging Face format.", "model");
   }
   const model = checkModel(json["model"]);
+  checkPatterns([json["normalizer"], json["pre_tokenizer"], json["decoder"]]);
   return {
     ...json,
     model,
