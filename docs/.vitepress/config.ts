@@ -66,6 +66,8 @@ const reference: DefaultTheme.SidebarItem[] = [
     items: [
       { text: "Errors", link: "/reference/errors" },
       { text: "Trust", link: "/reference/trust" },
+      { text: "Threat model", link: "/threat-model" },
+      { text: "Dependencies", link: "/dependencies" },
       { text: "Fidelity", link: "/reference/fidelity" },
       { text: "Benchmarks", link: "/reference/benchmarks" },
       { text: "Benchmarks: serving", link: "/reference/serve" },
@@ -125,6 +127,8 @@ export default defineConfig({
       "/decisions/": reference,
       "/engines": reference,
       "/plan": reference,
+      "/threat-model": reference,
+      "/dependencies": reference,
       "/hand-over": reference,
       "/": learn,
     },
