@@ -40,7 +40,7 @@ export const shakes = [
     absent: [wasm, gguf, templates],
   },
   { from: "@transmla/kernels", names: ["referenceDevice"], bundle: 15, absent: [wasm] },
-  { from: "@transmla/kernels-webgpu", names: ["webgpuDevice"], bundle: 35, absent: [wasm] },
+  { from: "@transmla/kernels-webgpu", names: ["webgpuDevice"], bundle: 42, absent: [wasm] },
   { from: "@transmla/latent-cache", names: ["PagedCache"], bundle: 5, absent: [wasm, gguf] },
   {
     from: "@transmla/models",
