@@ -8,7 +8,7 @@ export const budgets = {
   "@transmla/generation": { packed: 290, bundle: 64 },
   "@transmla/kernels": { packed: 710, bundle: 88 },
   "@transmla/kernels-gpujs": { packed: 72, bundle: 190 },
-  "@transmla/kernels-webgpu": { packed: 215, bundle: 36 },
+  "@transmla/kernels-webgpu": { packed: 280, bundle: 43 },
   "@transmla/latent-cache": { packed: 66, bundle: 15 },
   "@transmla/low-rank": { packed: 190, bundle: 21 },
   "@transmla/models": { packed: 215, bundle: 40 },
