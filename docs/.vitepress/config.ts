@@ -22,6 +22,7 @@ const learn: DefaultTheme.SidebarItem[] = [
     text: "Begin",
     items: [
       { text: "Start in two minutes", link: "/start" },
+      { text: "The playground", link: "/playground" },
       { text: "The families that run", link: "/families" },
     ],
   },
