@@ -14,7 +14,10 @@ export interface Unfinished {
 /** Layers that `convert` has finished. */
 export const unfinishedConversion: Unfinished = {
   work: "conversion",
-  isIn: async (path) => (await savedLayers(folder(path))).length > 0,
+  isIn: async (path) => {
+    const output = folder(path);
+    return !(await output.has("config.json")) && (await savedLayers(output)).length > 0;
+  },
 };
 
 /**
@@ -65,7 +68,7 @@ async function refuseTaken(
 ): Promise<void> {
   const planned = new Set(fileNames);
   const names = await readdir(path);
-  const isUnfinished = !names.includes("config.json") && (await isIn(path));
+  const isUnfinished = await isIn(path);
   if (isUnfinished && resume) return;
   if (isUnfinished) {
     throw new CliError(

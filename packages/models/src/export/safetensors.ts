@@ -37,6 +37,8 @@ export interface SafetensorsExportPlan {
 export interface SafetensorsExportTarget extends ExportProgress {
   /** Files that go beside the weights: tokenizer, templates. */
   readonly extraFiles?: ReadonlyMap<string, Uint8Array> | undefined;
+  /** Replaces what an interrupted attempt has written already. Default false. */
+  readonly overwrite?: boolean | undefined;
 }
 
 const torchNames: Readonly<Record<string, string>> = {
@@ -89,9 +91,9 @@ export function planSafetensorsExport(
 export async function writeSafetensorsExport(
   { files: { checkpoint }, tensors, shards, configJson }: SafetensorsExportPlan,
   folder: WritableFolder,
-  { extraFiles = new Map(), onProgress, signal }: SafetensorsExportTarget = {},
+  { extraFiles = new Map(), onProgress, signal, overwrite = false }: SafetensorsExportTarget = {},
 ): Promise<void> {
-  const writer = await ShardedWriter.create(folder, shards);
+  const writer = await ShardedWriter.create(folder, shards, { overwrite });
   let done = 0;
   try {
     for (const { name, dtype } of tensors) {

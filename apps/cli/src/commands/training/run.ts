@@ -174,7 +174,9 @@ async function execute(
     output,
     companions,
     context,
+    flags.resume,
   );
+  // Last, so that a run killed before this goes on, if only to write the model again.
   await rm(join(out, STATE_FILE), { force: true });
   const seconds = (performance.now() - started) / 1000;
   if (flags.report) await writeFile(flags.report, reportPage(job, curve, seconds));
@@ -266,12 +268,14 @@ async function writeModel(
   output: WritableFolder,
   extraFiles: ReadonlyMap<string, Uint8Array>,
   { terminal, signal }: CommandContext,
+  overwrite: boolean,
 ): Promise<void> {
   const onProgress = terminal.progressOf("writing the model");
   await writeSafetensorsExport(planSafetensorsExport(files), output, {
     extraFiles,
     onProgress,
     signal,
+    overwrite,
   });
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -133,6 +133,23 @@ describe("distill", () => {
     const [first, second] = await Promise.all(weights);
     expect(second!.equals(first!)).toBe(true);
   });
+
+  it.for([{ written: ["model.safetensors"] }, { written: ["model.safetensors", "config.json"] }])(
+    "goes on where it was killed after it had written $written",
+    async ({ written }) => {
+      const flags = ["--cross-entropy", "1", "--validate-every", "1"];
+      const [whole, out] = [await newFolder(), await newFolder()];
+      await transmla(distil(whole, ...flags));
+      const stopped = await transmla(distil(out, ...flags), { interruptAt: "step 2: loss" });
+      expect(stopped.code).toBe(130);
+      for (const name of written) await cp(join(whole, name), join(out, name));
+      const again = await transmlaJson(distil(out, ...flags));
+      expect(again).toMatchObject({ code: 1, result: { error: { code: "OutputExists" } } });
+      expect(await transmlaJson(distil(out, ...flags, "--resume"))).toMatchObject({ code: 0 });
+      expect((await readdir(out)).toSorted()).toEqual((await readdir(whole)).toSorted());
+      expect(await losses(out)).toEqual(await losses(whole));
+    },
+  );
 
   it("keeps the teacher's logits in a file and learns the same from them again", async () => {
     const [first, second] = [await newFolder(), await newFolder()];
