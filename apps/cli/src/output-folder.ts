@@ -77,6 +77,13 @@ async function refuseTaken(
       { path },
     );
   }
+  if (resume && names.includes("config.json")) {
+    throw new CliError(
+      "OutputExists",
+      `${path} holds a complete model: there is nothing to resume.`,
+      { path },
+    );
+  }
   const taken = names.find((name) => planned.has(name) || isModelFile(name));
   if (taken === undefined) return;
   throw new CliError("OutputExists", `${path} already holds ${taken}; choose an empty folder.`, {

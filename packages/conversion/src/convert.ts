@@ -25,7 +25,7 @@ import { withAttention, withChosenSizes, type ConversionPlan, type PlannedTensor
 import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
-import { LayerStore, savedLayers } from "./resume/layer-store";
+import { clearFinished, LayerStore, savedLayers } from "./resume/layer-store";
 import {
   inSinglePrecision,
   latentTensors,
@@ -116,6 +116,7 @@ async function execute(
   const calibration = options.calibration ?? [];
   checkCalibration(planned, calibration);
   const { output, resume = false, resumable = resume } = options;
+  if (resume) await clearFinished(output);
   await checkOutput(output, resume);
   const store = resumable ? await openStore(planned, calibration, options) : undefined;
   const choices = resume ? (await store?.load(0))?.choices : undefined;
@@ -203,7 +204,7 @@ async function checkOutput(output: WritableFolder, resume: boolean): Promise<voi
   if (await output.has("config.json")) {
     throw new ConversionError(
       "OutputExists",
-      `${output.name} already holds a model (config.json). Choose an empty folder.`,
+      `${output.name} already holds a complete model (config.json). Choose an empty folder.`,
       { folder: output.name },
     );
   }

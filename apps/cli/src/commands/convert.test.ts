@@ -348,6 +348,8 @@ describe("Ctrl-C", () => {
     expect(kept.every((name) => name === "notes.txt" || name.startsWith(".transmla-layer"))).toBe(
       true,
     );
+    const layer = kept.find((name) => name.startsWith("."))!;
+    const leftover = await readFile(join(out, layer));
     const again = await transmlaJson([...interrupted, out, ...short]);
     expect(again).toMatchObject({ code: 1, result: { error: { code: "OutputExists" } } });
     expect(again.stderr).toContain("add --resume");
@@ -355,6 +357,11 @@ describe("Ctrl-C", () => {
     expect(other).toMatchObject({ code: 1, result: { error: { code: "ResumeMismatch" } } });
     expect((await transmlaJson([...interrupted, out, ...short, "--resume"])).code).toBe(0);
     expect((await transmlaJson([...interrupted, whole, ...short])).code).toBe(0);
+    // As if it had been killed while it cleared up.
+    await writeFile(join(out, layer), leftover);
+    const finished = await transmlaJson([...interrupted, out, ...short, "--resume"]);
+    expect(finished).toMatchObject({ code: 1, result: { error: { code: "OutputExists" } } });
+    expect(finished.stderr).toContain("complete model");
     const names = await readdir(whole);
     expect((await readdir(out)).toSorted()).toEqual([...names, "notes.txt"].toSorted());
     for (const name of names) {

@@ -1,4 +1,5 @@
 import {
+  clearFinished,
   convert,
   ConversionError,
   diskNeeds,
@@ -98,6 +99,8 @@ export const convertCommand = defineCommand({
       checkCalibrationFlags(plan, values);
       const companions = await companionsOf(context, model);
       const fileNames = outputFiles(plan, companions.keys());
+      // Whoever was stopped while it cleared up is done: that is what the check then says.
+      if (values.resume && !values.dryRun) await clearFinished(folder(out));
       await checkOutput(out, model.path, fileNames, values.resume);
       const freeDisk = await requireDisk(out, sum(diskNeeds(plan)));
       const calibration = await calibrationFor(context, model, values);

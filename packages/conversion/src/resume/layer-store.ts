@@ -70,8 +70,8 @@ export class LayerStore {
   }
 
   /** Removes every layer, of any conversion. */
-  async clear(): Promise<void> {
-    for (const name of await savedLayers(this.folder)) await this.folder.remove(name);
+  clear(): Promise<void> {
+    return removeLayers(this.folder);
   }
 
   private async read(checkpoint: Checkpoint): Promise<SavedLayer | undefined> {
@@ -102,7 +102,17 @@ export class LayerStore {
 export async function savedLayers(folder: WritableFolder): Promise<string[]> {
   // The first layer is there if any is; a folder still to be made cannot be listed.
   if (!(await folder.has(fileName(0)))) return [];
-  return (await folder.list()).filter((name) => pattern.test(name));
+  return (await folder.list()).filter((name) => pattern.test(name)).toSorted();
+}
+
+/** Removes what a conversion left beside its complete model because it was stopped while it cleared up; nothing where no model is. */
+export async function clearFinished(folder: WritableFolder): Promise<void> {
+  if (await folder.has("config.json")) await removeLayers(folder);
+}
+
+async function removeLayers(folder: WritableFolder): Promise<void> {
+  // The first goes last: as long as it is there the others are found.
+  for (const name of (await savedLayers(folder)).toReversed()) await folder.remove(name);
 }
 
 type StoredTensor = TensorData & { readonly shape: readonly number[]; readonly data: Uint8Array };

@@ -124,6 +124,18 @@ describe("an unfinished conversion", () => {
     expect([...short].toSorted()).toEqual([...whole].toSorted());
   });
 
+  it("that was stopped while it cleared up is a model, and resuming clears up", async () => {
+    const layers = await stopped(2);
+    const files = new Map<string, Uint8Array>();
+    await attempt(files, {});
+    const whole = [...files];
+    for (const name of saved(layers)) files.set(name, layers.get(name)!);
+    expect(await codeOf(attempt(files, {}))).toBe("OutputExists");
+    expect(saved(files)).toHaveLength(2);
+    expect(await codeOf(attempt(files, { resume: true }))).toBe("OutputExists");
+    expect([...files].toSorted()).toEqual(whole.toSorted());
+  });
+
   it("converts again what is described otherwise than it was made", async () => {
     const expected = await attempt(new Map(), {});
     const files = await stopped(2);
