@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { relaxedFlags } from "../engine.mjs";
+import { median } from "../measure.mjs";
 import { allCells, isCurrent, labelOf, settingsOf } from "./cells.mjs";
 import { readCells, save } from "./store.mjs";
 import { fingerprint, locate, subjects } from "./subjects.mjs";
@@ -100,20 +101,18 @@ async function measureAll(open, { cells, here, inputs, limit }) {
   return 0;
 }
 
-/** Time for cells that are left, from the mean of those that are known. */
+/** Time for cells that are left, from the median of those that are known: some were measured beside other work, or held up. */
 function estimate(left, cells) {
   let seconds = 0;
   for (const subject of Object.keys(subjects)) {
     const known = Object.entries(cells).filter(([label]) => label.startsWith(`${subject} `));
     if (known.length === 0 && left.some((cell) => cell.subject === subject))
       return "no estimate yet";
-    const meanOf = (pick) =>
-      known.reduce((sum, [, { result }]) => sum + pick(result.seconds), 0) / known.length;
+    const usual = (part) => median(known.map(([, { result }]) => result.seconds[part]));
     const own = left.filter((cell) => cell.subject === subject);
     const conversions = new Set(own.map((cell) => labelOf({ ...cell, context: 0 })));
     if (own.length > 0)
-      seconds +=
-        own.length * meanOf((s) => s.evaluation) + conversions.size * meanOf((s) => s.conversion);
+      seconds += own.length * usual("evaluation") + conversions.size * usual("conversion");
   }
   return `about ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`} left`;
 }

@@ -83,7 +83,7 @@ function line(name, rows, published) {
   return [
     `${100 * rows[0].keep} %`,
     name,
-    Math.exp(mean(rows.map(({ perplexity }) => Math.log(perplexity)))).toFixed(3),
+    meanPerplexity(rows.map(({ perplexity }) => perplexity)).toFixed(3),
     mean(rows.map(({ meanKl }) => meanKl)).toFixed(4),
     mean(rows.map(gap)).toFixed(4),
     ratio === undefined || name === "transmla" ? "" : ratio.toFixed(3),
@@ -113,6 +113,11 @@ function verdict(rows, ratio) {
     target: checks.map(({ text }) => text).join("; "),
     met: checks.map(({ met }) => (met ? "yes" : "no")).join("; "),
   };
+}
+
+/** Perplexities are averaged in their logarithm, as the losses that they come from. */
+export function meanPerplexity(values) {
+  return Math.exp(mean(values.map(Math.log)));
 }
 
 /** How much log-perplexity a conversion adds. */

@@ -25,7 +25,7 @@ import { withAttention, withChosenSizes, type ConversionPlan, type PlannedTensor
 import type { LatentSizes } from "./options";
 import type { ConversionProgress } from "./progress";
 import { conversionFingerprint } from "./resume/fingerprint";
-import { clearFinished, LayerStore, savedLayers } from "./resume/layer-store";
+import { removeLeftoverLayers, LayerStore, savedLayers } from "./resume/layer-store";
 import {
   inSinglePrecision,
   latentTensors,
@@ -50,7 +50,10 @@ export interface ConvertOptions {
    * if it is interrupted. Default false.
    */
   readonly resumable?: boolean | undefined;
-  /** Goes on with the layers of an interrupted conversion, if there are any. The result is the same to the byte. Implies `resumable`. */
+  /**
+   * Goes on with the layers of an interrupted conversion, if there are any. The result is the same to the byte. Implies `resumable`.
+   * Beside a complete model there is nothing to go on with (`OutputExists`), but layers left there are removed.
+   */
   readonly resume?: boolean | undefined;
 }
 
@@ -116,7 +119,7 @@ async function execute(
   const calibration = options.calibration ?? [];
   checkCalibration(planned, calibration);
   const { output, resume = false, resumable = resume } = options;
-  if (resume) await clearFinished(output);
+  if (resume) await removeLeftoverLayers(output);
   await checkOutput(output, resume);
   const store = resumable ? await openStore(planned, calibration, options) : undefined;
   const choices = resume ? (await store?.load(0))?.choices : undefined;

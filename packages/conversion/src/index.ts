@@ -58,7 +58,7 @@ export {
 } from "./methods/output-aware/steps";
 export { freqFoldCandidates, roRope, type RoRope, type RoRopeOptions } from "./methods/ro-rope";
 export { transmlaLatent, transmlaRotation, type TransmlaSizes } from "./methods/transmla";
-export { clearFinished, savedLayers } from "./resume/layer-store";
+export { removeLeftoverLayers, savedLayers } from "./resume/layer-store";
 export type { ConversionOptions, FormatNeeds, LatentSizes, OutputDType } from "./options";
 export {
   conversionNeeds,

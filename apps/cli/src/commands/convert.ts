@@ -1,11 +1,11 @@
 import {
-  clearFinished,
   convert,
   ConversionError,
   diskNeeds,
   formats,
   methods,
   planConversion,
+  removeLeftoverLayers,
   savedLayers,
   stepNames,
   type ConversionPlan,
@@ -100,7 +100,7 @@ export const convertCommand = defineCommand({
       const companions = await companionsOf(context, model);
       const fileNames = outputFiles(plan, companions.keys());
       // Whoever was stopped while it cleared up is done: that is what the check then says.
-      if (values.resume && !values.dryRun) await clearFinished(folder(out));
+      if (values.resume && !values.dryRun) await removeLeftoverLayers(folder(out));
       await checkOutput(out, model.path, fileNames, values.resume);
       const freeDisk = await requireDisk(out, sum(diskNeeds(plan)));
       const calibration = await calibrationFor(context, model, values);

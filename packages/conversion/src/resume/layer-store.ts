@@ -105,8 +105,13 @@ export async function savedLayers(folder: WritableFolder): Promise<string[]> {
   return (await folder.list()).filter((name) => pattern.test(name)).toSorted();
 }
 
-/** Removes what a conversion left beside its complete model because it was stopped while it cleared up; nothing where no model is. */
-export async function clearFinished(folder: WritableFolder): Promise<void> {
+/**
+ * Removes the saved layers that a conversion left beside its complete model because it was stopped while it cleared up. Without a
+ * `config.json` nothing is complete, and nothing is removed.
+ *
+ * @throws TensorIoError if the folder cannot be read or changed
+ */
+export async function removeLeftoverLayers(folder: WritableFolder): Promise<void> {
   if (await folder.has("config.json")) await removeLayers(folder);
 }
 
