@@ -117,6 +117,23 @@ export async function expectNoSideScroll(page: Page): Promise<void> {
   expect(content).toBeLessThanOrEqual(window!);
 }
 
-/** Where the screenshots of README and docs are. */
-export const screenPath = (name: string): string =>
-  fileURLToPath(new URL(`../../../../docs/public/screens/${name}.png`, import.meta.url));
+const docsScreens = fileURLToPath(new URL("../../../../docs/public/screens/", import.meta.url));
+/** The screenshots that README and docs show. */
+const shown = new Set([
+  "desktop-convert",
+  "desktop-results",
+  "desktop-write",
+  "desktop-inside",
+  "phone-start",
+]);
+
+/**
+ * Takes a picture of the page, to be looked at: into `apps/playground/screens`, which git ignores. With `TRANSMLA_UPDATE_SCREENS=1`
+ * those of README and docs are replaced.
+ */
+export async function takePicture(page: Page, name: string): Promise<void> {
+  const update = process.env["TRANSMLA_UPDATE_SCREENS"] === "1" && shown.has(name);
+  await page.screenshot({
+    path: join(update ? docsScreens : join(root, "screens"), `${name}.png`),
+  });
+}

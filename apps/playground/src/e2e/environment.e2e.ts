@@ -9,9 +9,9 @@ import {
   expectAccessible,
   launchChromium,
   openTab,
-  screenPath,
   serveApp,
   servePlainly,
+  takePicture,
 } from "./browser";
 
 const viewport = { width: 1280, height: 800 };
@@ -100,7 +100,7 @@ it("downloads a model of the hub, and says what is wrong with others", async () 
   await page.getByRole("button", { name: "Download" }).click();
   await page.getByText("org/absent was not found at this revision.").waitFor();
   await expectAccessible(page);
-  await page.screenshot({ path: screenPath("desktop-problem") });
+  await takePicture(page, "desktop-problem");
   await id.fill("not an id");
   await page.getByRole("button", { name: "Download" }).click();
   await page.getByText(/is not a hub id/).waitFor();
@@ -189,7 +189,7 @@ it("can be used with the keyboard alone, and a conversion can be stopped", async
   await tabTo(/^Kept cache$/);
   await page.keyboard.press("ArrowRight");
   await page.getByRole("button", { name: "Convert to 26 % of the cache" }).waitFor();
-  await page.screenshot({ path: screenPath("desktop-dark-convert") });
+  await takePicture(page, "desktop-dark-convert");
   await tabTo(/^Convert to 26 %/);
   await page.keyboard.press("Enter");
   await page

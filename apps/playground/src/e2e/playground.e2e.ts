@@ -9,8 +9,8 @@ import {
   expectNoSideScroll,
   launchChromium,
   openTab,
-  screenPath,
   serveApp,
+  takePicture,
 } from "./browser";
 
 const viewports = {
@@ -38,8 +38,7 @@ afterAll(async () => {
 async function look(page: Page, name: string): Promise<void> {
   await expectAccessible(page);
   await expectNoSideScroll(page);
-  await mkdir(dirname(screenPath(name)), { recursive: true });
-  await page.screenshot({ path: screenPath(name) });
+  await takePicture(page, name);
 }
 
 const idle = (page: Page) =>
@@ -90,7 +89,7 @@ describe.each(Object.entries(viewports))("on a %s", (device, viewport) => {
     await look(page, `${device}-convert`);
     await page.getByRole("button", { name: "Convert to 25 % of the cache" }).click();
     await page.getByText(/of 6 layers/).waitFor({ timeout: LONG });
-    await page.screenshot({ path: screenPath(`${device}-converting`) });
+    await takePicture(page, `${device}-converting`);
     await page.getByRole("heading", { name: "Results" }).waitFor({ timeout: LONG });
     await page.getByText("Singular values of what layer 0 caches").waitFor({ timeout: LONG });
     await idle(page);
