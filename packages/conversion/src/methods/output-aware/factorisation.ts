@@ -8,12 +8,12 @@ import {
   multiply,
   multiplyTransposedLeft,
   rowSlice,
+  squareRoots,
   symmetricForm,
   trace,
   type Matrix,
 } from "@transmla/low-rank";
 import type { GroupedAttentionConfig } from "@transmla/models";
-import { metricRoots } from "../../metric-roots";
 import type { GroupedWeights } from "../../weights";
 import { scaled } from "../../matrices";
 import { stackRows, type JointLatent } from "../joint-compression";
@@ -21,7 +21,7 @@ import { allSteps, type OutputAwareSteps } from "./steps";
 
 /** Weight of keys against values, relative to equal shares of the weighted energy. */
 const KEY_SHARE = 0.7;
-/** Eigenvalues of a metric below this part of their mean count as this. */
+/** Every direction counts by this part of the mean eigenvalue of a metric, and by its own. */
 const FLOOR = 1e-6;
 /**
  * Logits that vary by less count as varying by this much: what moves no softmax must not be blown up to the importance of the
@@ -39,8 +39,8 @@ export interface OutputAwareLatent extends JointLatent {
 export interface LatentMetrics {
   /** Position-free keys, `[kvHeads * headDim, hidden + 1]`. */
   readonly nopeKeys: Matrix;
-  /** `Mk`, see `queryMetric`. */
-  readonly keyMetric: Matrix;
+  /** The blocks of `Mk`, see `queryMetric`. */
+  readonly keyMetric: readonly Matrix[];
 }
 
 /**
@@ -72,7 +72,7 @@ export function outputAwareLatent(
         covariance,
         config.heads * (LEAST_LOGIT / config.scale) ** 2,
       )
-    : balancedRoots(identity(nopeKeys.rows), identity(weights.value.rows), covariance, 0);
+    : balancedRoots([identity(nopeKeys.rows)], [identity(weights.value.rows)], covariance, 0);
   const { values: energies, vectors: leading } = leadingEigen(
     symmetricForm(metric.root, covariance),
     rank,
@@ -109,7 +109,7 @@ function meanOf(inputMoment: Matrix): Matrix {
 }
 
 /**
- * `Mk`: how much the logits of a group suffer from an error of its keys, `[kvHeads * headDim, kvHeads * headDim]`.
+ * The blocks of `Mk`: how much the logits of a group suffer from an error of its keys, `[headDim, headDim]` each.
  *
  * @param queryNope position-free queries as maps of the features, `[heads * headDim, features]`
  * @param moments `E[f_i f_i^T]` of the features, per head
@@ -118,47 +118,70 @@ export function queryMetric(
   queryNope: Matrix,
   moments: readonly Matrix[],
   { heads, kvHeads, headDim }: GroupedAttentionConfig,
-): Matrix {
+): Matrix[] {
   const blocks = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
   for (const [i, moment] of moments.entries()) {
     const group = Math.floor((i * kvHeads) / heads);
     const query = rowSlice(queryNope, i * headDim, (i + 1) * headDim);
     blocks[group] = add(blocks[group], symmetricForm(query, moment));
   }
-  return blockDiagonal(blocks);
+  return blocks;
 }
 
-/** `Mv`: how much the layer's output suffers from an error of a group's values. */
-function outputMetric(output: Matrix, { heads, kvHeads, headDim }: GroupedAttentionConfig): Matrix {
+/** The blocks of `Mv`: how much the layer's output suffers from an error of a group's values. */
+function outputMetric(
+  output: Matrix,
+  { heads, kvHeads, headDim }: GroupedAttentionConfig,
+): Matrix[] {
   const blocks = Array.from({ length: kvHeads }, () => matrix(headDim, headDim));
   for (let i = 0; i < heads; i++) {
     const group = Math.floor((i * kvHeads) / heads);
     const columns = columnSlice(output, i * headDim, (i + 1) * headDim);
     blocks[group] = add(blocks[group], multiplyTransposedLeft(columns, columns));
   }
-  return blockDiagonal(blocks);
+  return blocks;
 }
 
-/** Square roots of `S`, block by block, so that each keeps its own floor. */
+/** Square roots of `S`; keys and values each keep their own floor. */
 function balancedRoots(
-  keyMetric: Matrix,
-  valueMetric: Matrix,
+  keyMetric: readonly Matrix[],
+  valueMetric: readonly Matrix[],
   covariance: Matrix,
   leastKeyEnergy: number,
 ): { root: Matrix; inverseRoot: Matrix } {
-  const keyRows = keyMetric.rows;
-  const keyCovariance = columnSlice(rowSlice(covariance, 0, keyRows), 0, keyRows);
-  const valueCovariance = columnSlice(rowSlice(covariance, keyRows), keyRows);
-  const keyEnergy = Math.max(leastKeyEnergy, trace(multiply(keyMetric, keyCovariance)));
-  const valueEnergy = trace(multiply(valueMetric, valueCovariance));
+  const keyEnergy = Math.max(leastKeyEnergy, weightedEnergy(keyMetric, covariance, 0));
+  const keyRows = keyMetric.reduce((rows, block) => rows + block.rows, 0);
+  const valueEnergy = weightedEnergy(valueMetric, covariance, keyRows);
   const measured = valueEnergy > 0 && keyEnergy > 0;
   const balance = measured ? KEY_SHARE * Math.sqrt(valueEnergy / keyEnergy) : 1;
-  const keys = metricRoots(keyMetric, FLOOR);
-  const values = metricRoots(valueMetric, FLOOR);
+  const keys = blockRoots(keyMetric);
+  const values = blockRoots(valueMetric);
+  const root = keys.map((block) => scaled(block.root, balance));
+  const inverseRoot = keys.map((block) => scaled(block.inverseRoot, 1 / balance));
   return {
-    root: blockDiagonal([scaled(keys.root, balance), values.root]),
-    inverseRoot: blockDiagonal([scaled(keys.inverseRoot, 1 / balance), values.inverseRoot]),
+    root: blockDiagonal([...root, ...values.map((block) => block.root)]),
+    inverseRoot: blockDiagonal([...inverseRoot, ...values.map((block) => block.inverseRoot)]),
   };
+}
+
+/** `tr(M C)` of a block-diagonal metric, whose first row is row `first` of the covariance. */
+function weightedEnergy(blocks: readonly Matrix[], covariance: Matrix, first: number): number {
+  let energy = 0;
+  let start = first;
+  for (const block of blocks) {
+    const end = start + block.rows;
+    energy += trace(multiply(block, columnSlice(rowSlice(covariance, start, end), start, end)));
+    start = end;
+  }
+  return energy;
+}
+
+/** Square roots of the blocks of a metric. Of weights that are zero nothing is measured: then all directions count alike. */
+function blockRoots(blocks: readonly Matrix[]) {
+  const rows = blocks.reduce((total, block) => total + block.rows, 0);
+  const mean = blocks.reduce((total, block) => total + trace(block), 0) / rows;
+  const floor = mean > 0 ? FLOOR * mean : 1;
+  return blocks.map((block) => squareRoots(add(block, identity(block.rows), floor)));
 }
 
 /** `E[v] - U_v E[c]` */

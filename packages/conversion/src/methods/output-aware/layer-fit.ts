@@ -4,7 +4,6 @@ import {
   type GroupedAttentionLayer,
 } from "@transmla/models";
 import type { CalibrationStream } from "../../calibration-stream";
-import type { FeatureMoments } from "../../features";
 import {
   readGroupedWeights,
   singleMatrix,
@@ -18,7 +17,13 @@ import type { OriginalBatch, ParallelStreams } from "../parallel-streams";
 import { balanceRotated } from "./balance";
 import { ExpectedPhase, phaseValues, type ExpectedPhases } from "./expected-phase";
 import { refitLayerScores } from "./layer-scores";
-import { outputAwareWeights, type OutputAwareSizes } from "./output-aware";
+import {
+  fitsConstant,
+  layerStatistics,
+  outputAwareWeights,
+  type LayerStatistics,
+  type OutputAwareSizes,
+} from "./output-aware";
 import { OutputRefit, outputTarget } from "./output-refit";
 import type { OutputAwareSteps } from "./steps";
 
@@ -36,8 +41,7 @@ interface Measured {
   /** What the converted layer will read, and the original's stream, both before the layer. */
   readonly input: CalibrationStream;
   readonly teacher: CalibrationStream;
-  readonly moments: FeatureMoments;
-  readonly phases: ExpectedPhases;
+  readonly statistics: LayerStatistics;
   /** What the original's attention did. */
   readonly did: readonly OriginalBatch[];
 }
@@ -71,13 +75,16 @@ export class LayerFit {
     const original = config.layers[layer].attention as GroupedAttentionConfig;
     const teacher = asItIs(streams.original);
     const input = steps.sequential ? asItIs(streams.converted) : teacher;
+    const grouped = await readGroupedWeights(checkpoint, original, layer);
+    const moments = await streams.moments(input, decoder);
+    const phases = await expectedPhases(streams, input, decoder, original);
+    const constant = fitsConstant(original, job.sizes);
     return new LayerFit(job, streams, under, {
       original,
-      grouped: await readGroupedWeights(checkpoint, original, layer),
+      grouped,
       input,
       teacher,
-      moments: await streams.moments(input, decoder),
-      phases: await expectedPhases(streams, input, decoder, original),
+      statistics: layerStatistics(grouped, original, moments, phases, { constant, steps }),
       did: await streams.advanceOriginal(layer, decoder),
     });
   }
@@ -105,17 +112,17 @@ export class LayerFit {
     sizes: OutputAwareSizes,
     steps: OutputAwareSteps,
   ): Promise<Pick<FittedLayer, "weights" | "keptEnergy">> {
-    const { grouped, original, input, teacher, moments, phases } = this.measured;
+    const { grouped, original, input, teacher, statistics } = this.measured;
     const { layer, decoder } = this.under;
-    const initial = outputAwareWeights(grouped, original, moments, phases, sizes, steps);
+    const initial = outputAwareWeights(grouped, original, statistics, sizes, steps);
     const { keptEnergy } = initial;
-    const scores = { grouped, original, initial, moments, sizes };
+    const scores = { grouped, original, initial, statistics, sizes };
     const fitted = steps.scoreRefit
       ? await refitLayerScores(this.streams, decoder, { input, teacher }, scores)
       : { ...initial.weights, ...initial.queries() };
-    balanceRotated(fitted, moments.key);
+    balanceRotated(fitted, statistics.keyMoment);
     const made = behindHeadNorms(fitted, grouped, original);
-    const stream = this.streams.measuredInput(input, decoder, moments.key);
+    const stream = this.streams.measuredInput(input, decoder, statistics.keyMoment);
     return { weights: await this.job.written(layer, made, stream), keptEnergy };
   }
 

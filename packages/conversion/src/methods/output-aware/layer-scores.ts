@@ -2,7 +2,7 @@ import type { Device } from "@transmla/kernels";
 import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
 import type { CalibrationStream } from "../../calibration-stream";
-import type { FeatureMoments, OfFeatures } from "../../features";
+import type { OfFeatures } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
 import type { ParallelStreams } from "../parallel-streams";
@@ -10,6 +10,7 @@ import {
   fitsConstant,
   outputAwareConfig,
   type InitialWeights,
+  type LayerStatistics,
   type OutputAwareSizes,
 } from "./output-aware";
 import { Projection } from "./projection";
@@ -29,7 +30,7 @@ export interface LayerScores {
   readonly initial: InitialWeights;
   readonly sizes: OutputAwareSizes;
   /** Of the converted model's attention. */
-  readonly moments: FeatureMoments;
+  readonly statistics: LayerStatistics;
 }
 
 /** The calibration text before the layer. */
@@ -45,7 +46,7 @@ export async function refitLayerScores(
   { runner, device }: ParallelStreams,
   decoder: DecoderLayer,
   { input, teacher }: ScoreStreams,
-  { grouped, original, initial, moments, sizes }: LayerScores,
+  { grouped, original, initial, statistics, sizes }: LayerScores,
 ): Promise<LatentWeights> {
   const { weights } = initial;
   const { frequencies, heads, scale } = weights.config;
@@ -69,8 +70,8 @@ export async function refitLayerScores(
   );
   const config = outputAwareConfig(original, sizes, frequencies, allSteps);
   return withQueryMaps(weights, config, grouped, maps, {
-    latentCovariance: covarianceOf(weights.latent, moments.key),
-    moments: initial.featureMoments,
+    latentCovariance: covarianceOf(weights.latent, statistics.keyMoment),
+    moments: statistics.featureMoments,
   });
 }
 

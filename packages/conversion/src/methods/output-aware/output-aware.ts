@@ -5,7 +5,7 @@ import type { GroupedWeights, LatentWeights } from "../../weights";
 import { carriedOver } from "../carried-over";
 import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent, queryMetric } from "./factorisation";
-import { complexRotations, queryEnergies } from "./rotations";
+import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
 import { highestFrequencies, selectRotated } from "./selection";
 import { featureMoments, startingMaps } from "./score-maps";
 import { splitKeys, splitQueries, type SplitQueries } from "./split";
@@ -64,31 +64,48 @@ export interface InitialWeights {
   readonly queries: () => SplitQueries;
   /** The same queries as maps `G_i` of the original ones, per head `[ropeDim + kvLoraRank, features]`, see `startingMaps`. */
   readonly queryMaps: readonly Matrix[];
-  /** See `featureMoments`. */
-  readonly featureMoments: readonly Matrix[];
   /** Part of the weighted energy that the latent keeps. */
   readonly keptEnergy: number;
 }
 
+/** What the statistics of a layer say whatever its sizes. */
+export interface LayerStatistics {
+  /** `E[x~ x~^T]` of what keys and values are made of. */
+  readonly keyMoment: Matrix;
+  /** See `featureMoments`. */
+  readonly featureMoments: readonly Matrix[];
+  /** See `queryEnergies`. */
+  readonly energies: Float64Array;
+  readonly rotations: readonly FrequencyRotation[];
+  readonly phases: ExpectedPhases;
+}
+
+/** @param constant see `fitsConstant` */
+export function layerStatistics(
+  weights: GroupedWeights,
+  original: GroupedAttentionConfig,
+  { query, key }: FeatureMoments,
+  phases: ExpectedPhases,
+  { constant, steps }: { readonly constant: boolean; readonly steps: OutputAwareSteps },
+): LayerStatistics {
+  const moments = featureMoments(weights.query, original, query, constant);
+  const energies = queryEnergies(moments, original);
+  const rotations = complexRotations(weights, original, key, energies, steps);
+  return { keyMoment: key, featureMoments: moments, energies, rotations, phases };
+}
+
 /**
- * Converts one layer from its statistics: rotates keys across heads (`complexRotations`), keeps the rotation of the components whose
+ * Converts one layer from its statistics: of the keys rotated across heads (`complexRotations`) it keeps the rotation of the components whose
  * logits need it (`selectRotated`), gives the others their expected phase (`splitKeys`, `splitQueries`) and compresses them together with the
  * values (`outputAwareLatent`).
- *
- * @param moments of what queries, and keys and values, are made of
  */
 export function outputAwareWeights(
   weights: GroupedWeights,
   original: GroupedAttentionConfig,
-  moments: FeatureMoments,
-  phases: ExpectedPhases,
+  { keyMoment, featureMoments: moments, energies, rotations, phases }: LayerStatistics,
   sizes: OutputAwareSizes,
   steps: OutputAwareSteps = allSteps,
 ): InitialWeights {
-  const constant = fitsConstant(original, sizes);
-  const perHead = featureMoments(weights.query, original, moments.query, constant);
-  const energies = queryEnergies(perHead, original);
-  const rotations = complexRotations(weights, original, moments.key, energies, steps);
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
   const kept = sizes.standardLadder
@@ -100,17 +117,16 @@ export function outputAwareWeights(
   const unit = queriesOf(unitQueries(original, sizes));
   const metrics = {
     nopeKeys: split.nopeKeys,
-    keyMetric: queryMetric(unit.queryNope, perHead, original),
+    keyMetric: queryMetric(unit.queryNope, moments, original),
   };
   const { kvLoraRank } = sizes;
-  const latent = outputAwareLatent(weights, original, metrics, moments.key, kvLoraRank, steps);
+  const latent = outputAwareLatent(weights, original, metrics, keyMoment, kvLoraRank, steps);
   const frequencies = Float64Array.from(
     split.frequencyIndex,
     (index) => original.frequencies[index],
   );
   return {
     keptEnergy: latent.keptEnergy,
-    featureMoments: perHead,
     queryMaps: startingMaps(original, unit, latent.keyUp),
     queries: () => queriesOf(weights.query),
     weights: {

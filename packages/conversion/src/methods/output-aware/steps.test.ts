@@ -204,13 +204,13 @@ describe("queryMetric", () => {
       expected[group] = add(expected[group], symmetricForm(nope, moment));
     }
     const wanted = blockDiagonal(expected);
-    expect(difference(metric, wanted)).toBeLessThan(1e-10 * largest(wanted));
+    expect(difference(blockDiagonal(metric), wanted)).toBeLessThan(1e-10 * largest(wanted));
   });
 });
 
 describe("outputAwareLatent", () => {
   const keys = matrix(kvHeads * headDim, hidden + 1);
-  const noQueries = identity(kvHeads * headDim);
+  const noQueries = [identity(kvHeads * headDim)];
 
   it("spends nothing on a value mean, however large", () => {
     // Values of rank 3 around a mean of a thousand: without centring the mean would take a direction.
