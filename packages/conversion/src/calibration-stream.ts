@@ -36,6 +36,14 @@ export interface CalibrationStream {
   readonly batches: readonly StreamBatch[];
 }
 
+/** The first sequences of a stream, at least one and about `tokens` tokens. */
+export function firstSequences({ batches }: CalibrationStream, tokens: number): Int32Array[] {
+  const all = batches.flatMap(({ sequences }) => sequences);
+  let taken = 0;
+  const end = all.findIndex(({ length }) => (taken += length) >= tokens);
+  return end < 0 ? all : all.slice(0, end + 1);
+}
+
 /** A layer's attention with its sizes: the original one or its conversion. */
 export interface AttentionUnderTest {
   readonly layer: AttentionLayer;
@@ -95,29 +103,26 @@ export class CalibrationRunner {
     return statistics.moments();
   }
 
-  /** The same themselves of the first sequences, at least one and about `tokens` tokens: `[length, width]` each. */
-  async sequenceFeatures(
+  /** The same themselves of `firstSequences`, one after the other: `[length, width]` each. */
+  async *sequenceFeatures(
     stream: CalibrationStream,
     layer: DecoderLayer,
     tokens: number,
-  ): Promise<OfFeatures<Float32Array>[]> {
-    const inputs: OfFeatures<Float32Array>[] = [];
-    let taken = 0;
+  ): AsyncGenerator<OfFeatures<Float32Array>> {
+    let left = firstSequences(stream, tokens).length;
     for (const { sequences, states } of stream.batches) {
-      if (taken >= tokens) break;
+      if (left === 0) return;
       const { query, key } = await this.features(layer, states);
       let row = 0;
-      for (const { length } of sequences) {
-        if (taken >= tokens) break;
+      for (const { length } of sequences.slice(0, left)) {
         const own = ({ values, width }: FeatureRows) =>
           values.slice(row * width, (row + length) * width);
         const keys = own(key);
-        inputs.push({ query: query === key ? keys : own(query), key: keys });
+        yield { query: query === key ? keys : own(query), key: keys };
         row += length;
-        taken += length;
+        left--;
       }
     }
-    return inputs;
   }
 
   /**

@@ -38,7 +38,7 @@ const costs: Readonly<Record<MethodName, { readonly passes: number; readonly per
 /** A process that has converted nothing yet, with a compiled device: bytes. */
 const PROCESS_BYTES = 120e6;
 /** What calibration needs whatever its text: batches on the device, the equations of the score refit. Measured on the sample model. */
-const CALIBRATION_BYTES = 80e6;
+const CALIBRATION_BYTES = 180e6;
 /** Float32 copies of the calibration text's states: both streams, and what the layer's attention did. */
 const STATES = 5;
 /** Square float64 matrices of what keys and values are made of: the second moment, its roots and their work space. */

@@ -67,8 +67,11 @@ export class ParallelStreams {
   /** What keys and values of a layer are made of, as output formats ask for it, `moment` being known. */
   measuredInput(stream: CalibrationStream, decoder: DecoderLayer, moment: Matrix): MeasuredInput {
     const samples = async (tokens: number) => {
-      const features = await this.runner.sequenceFeatures(stream, decoder, tokens);
-      return features.map(({ key }) => key);
+      const keys: Float32Array[] = [];
+      for await (const { key } of this.runner.sequenceFeatures(stream, decoder, tokens)) {
+        keys.push(key);
+      }
+      return keys;
     };
     return { moment, samples };
   }

@@ -1,7 +1,7 @@
 import type { Device } from "@transmla/kernels";
 import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
-import type { CalibrationStream } from "../../calibration-stream";
+import { firstSequences, type CalibrationStream } from "../../calibration-stream";
 import type { OfFeatures } from "../../features";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
@@ -21,7 +21,7 @@ import { measuredPositions, scoreSample } from "./score-samples";
 import { allSteps } from "./steps";
 
 /** Calibration tokens of which the attention is compared. */
-const SAMPLE_TOKENS = 4096;
+const SAMPLE_TOKENS = 16_384;
 
 /** One layer to be fitted. */
 export interface LayerScores {
@@ -53,9 +53,10 @@ export async function refitLayerScores(
   const constant = fitsConstant(original, sizes);
   const equations = await layerEquations(
     device,
-    await runner.sequenceFeatures(teacher, decoder, SAMPLE_TOKENS),
-    await runner.sequenceFeatures(input, decoder, SAMPLE_TOKENS),
+    runner.sequenceFeatures(teacher, decoder, SAMPLE_TOKENS),
+    runner.sequenceFeatures(input, decoder, SAMPLE_TOKENS),
     {
+      sequences: firstSequences(input, SAMPLE_TOKENS).length,
       grouped,
       original,
       keyRows: weights.ropeKey ? stackRows(weights.ropeKey, weights.latent) : weights.latent,
@@ -78,14 +79,16 @@ export async function refitLayerScores(
 /** Per sequence the original's attention in its own stream, and queries and keys in the converted one. */
 async function layerEquations(
   device: Device,
-  teacher: readonly OfFeatures<Float32Array>[],
-  converted: readonly OfFeatures<Float32Array>[],
+  teacher: AsyncGenerator<OfFeatures<Float32Array>>,
+  converted: AsyncGenerator<OfFeatures<Float32Array>>,
   {
+    sequences,
     grouped,
     original,
     keyRows,
     constant,
   }: {
+    readonly sequences: number;
     readonly grouped: GroupedWeights;
     readonly original: GroupedAttentionConfig;
     readonly keyRows: Matrix;
@@ -98,9 +101,9 @@ async function layerEquations(
   const [query, key, convertedKey] = maps;
   const equations: ScoreEquations[] = [];
   try {
-    for (const [index, before] of teacher.entries()) {
-      const after = converted[index];
-      const sizes = { heads, sequences: teacher.length };
+    for await (const before of teacher) {
+      const { value: after } = await converted.next();
+      const sizes = { heads, sequences };
       const positions = measuredPositions(before.query.length / width, sizes);
       const wanted = await query.images(picked(before.query, positions, width));
       const given = await query.images(picked(after.query, positions, width));

@@ -6,8 +6,8 @@ const UNIFORM = 0.1;
 /** Log-probabilities below this count as this: how small a negligible one is does not matter. */
 const LEAST_LOG = -40;
 /** Queries measured, over all sequences, and pairs of query, head and key: bound time and memory. */
-const MOST_QUERIES = 1024;
-const MOST_PAIRS = 1 << 22;
+const MOST_QUERIES = 4096;
+const MOST_PAIRS = 1 << 24;
 
 /** What the original attends to in one sequence, at some of its positions. Rows are `[heads, positions]`, columns the sequence's tokens. */
 export interface ScoreSample {
