@@ -198,11 +198,11 @@ describe("a dry run", () => {
     // The attention of six layers in float32, beside the output.
     expect(Number(result["diskBytes"])).toBeGreaterThan(Number(result["outputBytes"]) + 4 * 6e4);
     expect(Number(result["freeDiskBytes"])).toBeGreaterThan(Number(result["diskBytes"]));
-    // Measured: 259 MB.
-    expect(Number(result["memoryBytes"]) / 259e6).toBeCloseTo(1, 0);
+    // Measured: 362 MB.
+    expect(Number(result["memoryBytes"]) / 362e6).toBeCloseTo(1, 0);
     const { stdout } = await transmla(argv);
     expect(stdout).toMatch(/layers\.\*\.self_attn\.kv_a_proj\.weight +\[32, 192\] +bf16 +6 {2}new/);
-    expect(stdout).toMatch(/Memory: about 2\d\d\.?\d* MB at the most, of .* here\./);
+    expect(stdout).toMatch(/Memory: about 3\d\d\.?\d* MB at the most, of .* here\./);
     expect(stdout).toContain("Nothing was written.");
     expect(await readdir(folder)).toEqual([]);
   });
