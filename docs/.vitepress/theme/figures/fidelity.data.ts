@@ -64,7 +64,8 @@ export default {
     return Object.entries(titles).flatMap(([subject, title]) => {
       const own = shown.filter((cell) => cell.subject === subject);
       const points = pointsOf(own, (cell) => cells[labelOf(cell)].result);
-      if (points.length === 0) return [];
+      // A method alone says nothing.
+      if (new Set(points.map(({ method }) => method)).size < 2) return [];
       const { original }: Result = cells[labelOf(own[0])].result;
       return [{ title, original, tokens: subjects[subject].evaluationTokens, points }];
     });
