@@ -103,7 +103,7 @@ export class CalibrationRunner {
     return statistics.moments();
   }
 
-  /** The same themselves of `firstSequences`, one after the other: `[length, width]` each. */
+  /** What a layer's grouped attention is linear in, of `firstSequences`, one sequence after the other: `[length, width]` each. */
   async *sequenceFeatures(
     stream: CalibrationStream,
     layer: DecoderLayer,

@@ -27,12 +27,12 @@ export interface ConversionSetting {
  * Time of a method at the rate of a large product: passes of the calibration text through the model, and operations per head and layer
  * that do not depend on the text (the score refit takes a fixed number of tokens). Fitted to SmolLM2-135M at 90 GFLOP/s: `transmla` with
  * freqfold chosen 82 s for 4,096 tokens; `output-aware` 111 s for 4,096 and 339 s for 16,384 (docs/decisions 0008 and 0009), before layers had
- * sizes of their own: that takes half as long again on so short a text (bench/results).
+ * sizes of their own. The larger score refit (0018) took 84 s more on one thread at 48 GFLOP/s, 15e9 operations a head.
  */
 const costs: Readonly<Record<MethodName, { readonly passes: number; readonly perHead: number }>> = {
   exact: { passes: 0, perHead: 0 },
   transmla: { passes: 9, perHead: 0 },
-  "output-aware": { passes: 8, perHead: 12e9 },
+  "output-aware": { passes: 8, perHead: 27e9 },
 };
 
 /** A process that has converted nothing yet, with a compiled device: bytes. */

@@ -41,7 +41,7 @@ export interface ScoreStreams {
   readonly teacher: CalibrationStream;
 }
 
-/** Fits a layer's query maps to what the original's queries attend to in its own stream, on a few of the calibration sequences. */
+/** Fits a layer's query maps to what the original's queries attend to in its own stream, on the first calibration sequences. */
 export async function refitLayerScores(
   { runner, device }: ParallelStreams,
   decoder: DecoderLayer,
