@@ -10,6 +10,7 @@ import {
   type GroupedAttentionLayer,
   type ModelConfig,
 } from "@transmla/models";
+import { FARTHEST, inOrder, skippingPositions } from "./calibration-positions";
 import {
   featureParts,
   featuresOf,
@@ -27,6 +28,8 @@ const BATCH_NUMBERS = 1 << 20;
 /** Some calibration sequences and their hidden states before the layer that comes next. */
 interface StreamBatch {
   readonly sequences: readonly Int32Array[];
+  /** Of every token in its sequence, `[tokens]`; some may be left out, see `skippingPositions`. */
+  readonly positions: Int32Array;
   /** `[tokens, hidden]` */
   states: Float32Array;
 }
@@ -34,6 +37,15 @@ interface StreamBatch {
 /** The hidden states of all calibration sequences at one depth of a model, kept on the host. */
 export interface CalibrationStream {
   readonly batches: readonly StreamBatch[];
+}
+
+export interface StreamOptions {
+  readonly skipPositions?: boolean | undefined;
+}
+
+/** What one sequence's queries and keys are made of, `[length, width]` each, and where its tokens are, `[length]`. */
+export interface SequenceFeatures extends OfFeatures<Float32Array> {
+  readonly positions: Int32Array;
 }
 
 /** The first sequences of a stream, at least one and about `tokens` tokens. */
@@ -69,17 +81,26 @@ export class CalibrationRunner {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** The stream before layer 0. `embedding` gives a token's row, `[hidden]`. */
+  /**
+   * The stream before layer 0. `embedding` gives a token's row, `[hidden]`.
+   *
+   * @param options `skipPositions`: see `skippingPositions`; otherwise positions leave none out
+   */
   embed(
     sequences: readonly Int32Array[],
     embedding: (id: number) => Float32Array,
+    { skipPositions = false }: StreamOptions = {},
   ): CalibrationStream {
-    const { hiddenSize } = this.config;
+    const { hiddenSize, maxPositions } = this.config;
+    let index = 0;
+    const placed = ({ length }: Int32Array) =>
+      skipPositions ? skippingPositions(length, index++, maxPositions) : inOrder(length);
     const batches = grouped(sequences, this.batchTokens).map((group): StreamBatch => {
+      const positions = Int32Array.from(group.flatMap((tokens) => [...placed(tokens)]));
       const ids = group.flatMap((tokens) => [...tokens]);
       const states = new Float32Array(ids.length * hiddenSize);
       for (const [t, id] of ids.entries()) states.set(embedding(id), t * hiddenSize);
-      return { sequences: group, states };
+      return { sequences: group, positions, states };
     });
     return { batches };
   }
@@ -108,17 +129,24 @@ export class CalibrationRunner {
     stream: CalibrationStream,
     layer: DecoderLayer,
     tokens: number,
-  ): AsyncGenerator<OfFeatures<Float32Array>> {
+  ): AsyncGenerator<SequenceFeatures> {
+    const { window } = (layer.attention as GroupedAttentionLayer).config;
     let left = firstSequences(stream, tokens).length;
-    for (const { sequences, states } of stream.batches) {
+    for (const batch of stream.batches) {
       if (left === 0) return;
+      const { sequences, states } = batch;
+      const positions = positionsOf(batch, window);
       const { query, key } = await this.features(layer, states);
       let row = 0;
       for (const { length } of sequences.slice(0, left)) {
         const own = ({ values, width }: FeatureRows) =>
           values.slice(row * width, (row + length) * width);
         const keys = own(key);
-        yield { query: query === key ? keys : own(query), key: keys };
+        yield {
+          query: query === key ? keys : own(query),
+          key: keys,
+          positions: positions.subarray(row, row + length),
+        };
         row += length;
         left--;
       }
@@ -135,11 +163,9 @@ export class CalibrationRunner {
     attention: AttentionUnderTest,
     onOutput?: (batch: number, before: Float32Array, output: Float32Array) => void,
   ): Promise<void> {
-    const { planes } = attention.layer;
-    const { frequencies } = attention.config;
     await this.eachBatch(
       stream,
-      { planes, frequencies },
+      { planes: attention.layer.planes, config: attention.config },
       ({ index, x, context }) => {
         const mixed = attention.mixed
           ? this.rows(attention.mixed[index], x.shape[0])
@@ -156,15 +182,15 @@ export class CalibrationRunner {
   }
 
   /**
-   * Runs every batch in a scope of its own, with an empty cache of the given planes, and hands what `run` returns to `take`. The
+   * Runs every batch in a scope of its own, with an empty cache of the given planes and rotations of the given attention, and hands what `run` returns to `take`. The
    * stream stays where it is.
    */
   async eachBatch(
     stream: CalibrationStream,
     {
       planes,
-      frequencies,
-    }: { readonly planes: readonly CachePlane[]; readonly frequencies: Float64Array },
+      config,
+    }: { readonly planes: readonly CachePlane[]; readonly config: AttentionConfig },
     run: (input: BatchInput) => readonly Tensor[],
     take: (batch: number, values: readonly Float32Array[]) => void | Promise<void>,
   ): Promise<void> {
@@ -178,9 +204,10 @@ export class CalibrationRunner {
         this.signal?.throwIfAborted();
         const steps = batch.sequences.map((tokens) => ({ sequence: cache.open(), tokens }));
         const results = this.device.scope(() => {
-          const { positions, ...rest } = appendBatch(steps, this.config);
-          const rotations = new Rotations(this.device, positions, [frequencies]);
-          const context = { ...rest, pools: cache.pool(0), rotations };
+          const { slots, sequences } = appendBatch(steps, this.config);
+          const positions = positionsOf(batch, config.window);
+          const rotations = new Rotations(this.device, positions, [config.frequencies]);
+          const context = { slots, sequences, pools: cache.pool(0), rotations };
           return run({ index, x: this.upload(batch.states), positions, context });
         });
         const values: Float32Array[] = [];
@@ -217,6 +244,15 @@ export class CalibrationRunner {
     this.device.release(tensor);
     return values;
   }
+}
+
+/** A layer whose window ends before the farthest token never attends over a gap: there tokens stand one after the other. */
+function positionsOf(
+  { positions, sequences }: StreamBatch,
+  window: number | undefined = Infinity,
+): Int32Array {
+  if (window >= FARTHEST) return positions;
+  return Int32Array.from(sequences.flatMap(({ length }) => [...inOrder(length)]));
 }
 
 const PAGE_TOKENS = 64;

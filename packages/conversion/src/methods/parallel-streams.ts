@@ -9,7 +9,11 @@ import {
   type DecoderLayer,
   type LatentAttentionConfig,
 } from "@transmla/models";
-import { CalibrationRunner, type CalibrationStream } from "../calibration-stream";
+import {
+  CalibrationRunner,
+  type CalibrationStream,
+  type StreamOptions,
+} from "../calibration-stream";
 import type { MeasuredInput } from "../formats/format";
 import type { FeatureMoments } from "../features";
 import { memoryCheckpoint, type EncodedTensor } from "../memory-checkpoint";
@@ -49,10 +53,10 @@ export class ParallelStreams {
   }
 
   /** Both streams after the embedding. */
-  static async start(job: ConversionJob): Promise<ParallelStreams> {
+  static async start(job: ConversionJob, options?: StreamOptions): Promise<ParallelStreams> {
     const { device, files, calibration, signal } = job;
     const runner = new CalibrationRunner(device, files.config, signal);
-    const original = await embedCalibration(job, runner, calibration);
+    const original = await embedCalibration(job, runner, calibration, options);
     const converted = { batches: original.batches.map((batch) => ({ ...batch })) };
     return new ParallelStreams(job, runner, original, converted);
   }

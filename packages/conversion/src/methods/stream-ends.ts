@@ -1,6 +1,6 @@
 import { outputLogits, WeightLoader } from "@transmla/models";
 import { decodeToF32, type Checkpoint } from "@transmla/tensor-io";
-import type { CalibrationRunner, CalibrationStream } from "../calibration-stream";
+import type { CalibrationRunner, CalibrationStream, StreamOptions } from "../calibration-stream";
 import type { ConversionJob } from "./method";
 
 /** The calibration sequences after the embedding. */
@@ -8,6 +8,7 @@ export async function embedCalibration(
   { files: { checkpoint, config }, signal }: Pick<ConversionJob, "files" | "signal">,
   runner: CalibrationRunner,
   sequences: readonly Int32Array[],
+  options?: StreamOptions,
 ): Promise<CalibrationStream> {
   const rows = await embeddingRows(
     checkpoint,
@@ -18,7 +19,7 @@ export async function embedCalibration(
   if (embeddingFactor !== 1) {
     for (const row of rows.values()) for (const i of row.keys()) row[i] *= embeddingFactor;
   }
-  return runner.embed(sequences, (id) => rows.get(id)!);
+  return runner.embed(sequences, (id) => rows.get(id)!, options);
 }
 
 /** Bytes of the embedding that are read at once. */

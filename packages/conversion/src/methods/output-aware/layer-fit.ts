@@ -139,7 +139,7 @@ export class LayerFit {
     await streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
       streams.runner.eachBatch(
         input,
-        { planes: attention.planes, frequencies: config.frequencies },
+        { planes: attention.planes, config },
         ({ x, context }) => [attention.mix(decoder.attentionInput(x), context)],
         (batch, [mixed]) => {
           const { states } = input.batches[batch];
@@ -166,12 +166,12 @@ async function expectedPhases(
   original: GroupedAttentionConfig,
 ): Promise<ExpectedPhases> {
   const attention = decoder.attention as GroupedAttentionLayer;
-  const { kvHeads, headDim, frequencies } = original;
+  const { kvHeads, headDim } = original;
   const expected = new ExpectedPhase(original);
   const positionsOf: Int32Array[] = [];
   await runner.eachBatch(
     input,
-    { planes: attention.planes, frequencies },
+    { planes: attention.planes, config: original },
     ({ x, positions, context }) => {
       positionsOf.push(positions);
       const [, values] = context.pools;

@@ -1,8 +1,11 @@
 import type { Device } from "@transmla/kernels";
 import { columnSlice, matrix, type Matrix } from "@transmla/low-rank";
 import type { DecoderLayer, GroupedAttentionConfig } from "@transmla/models";
-import { firstSequences, type CalibrationStream } from "../../calibration-stream";
-import type { OfFeatures } from "../../features";
+import {
+  firstSequences,
+  type CalibrationStream,
+  type SequenceFeatures,
+} from "../../calibration-stream";
 import type { GroupedWeights, LatentWeights } from "../../weights";
 import { stackRows } from "../joint-compression";
 import type { ParallelStreams } from "../parallel-streams";
@@ -17,7 +20,7 @@ import { Projection } from "./projection";
 import { covarianceOf, withQueryMaps } from "./score-maps";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
-import { measuredPositions, scoreSample } from "./score-samples";
+import { measuredTokens, scoreSample } from "./score-samples";
 import { allSteps } from "./steps";
 
 /** Calibration tokens of which the attention is compared. */
@@ -79,8 +82,8 @@ export async function refitLayerScores(
 /** Per sequence the original's attention in its own stream, and queries and keys in the converted one. */
 async function layerEquations(
   device: Device,
-  teacher: AsyncGenerator<OfFeatures<Float32Array>>,
-  converted: AsyncGenerator<OfFeatures<Float32Array>>,
+  teacher: AsyncGenerator<SequenceFeatures>,
+  converted: AsyncGenerator<SequenceFeatures>,
   {
     sequences,
     grouped,
@@ -104,11 +107,12 @@ async function layerEquations(
     for await (const before of teacher) {
       const { value: after } = await converted.next();
       const sizes = { heads, sequences };
-      const positions = measuredPositions(before.query.length / width, sizes);
-      const wanted = await query.images(picked(before.query, positions, width));
-      const given = await query.images(picked(after.query, positions, width));
+      const { positions } = before;
+      const measured = measuredTokens(positions.length, sizes);
+      const wanted = await query.images(picked(before.query, measured, width));
+      const given = await query.images(picked(after.query, measured, width));
       equations.push({
-        ...scoreSample(original, wanted, await key.images(before.key), positions),
+        ...scoreSample(original, wanted, await key.images(before.key), { measured, positions }),
         features: Array.from({ length: heads }, (_, i) => {
           const own = columnSlice(given, i * headDim, (i + 1) * headDim);
           return constant ? withOnes(own) : own;
@@ -122,10 +126,10 @@ async function layerEquations(
   return equations;
 }
 
-function picked(rows: Float32Array, positions: Int32Array, hidden: number): Float32Array {
-  const out = new Float32Array(positions.length * hidden);
-  for (const [row, position] of positions.entries()) {
-    out.set(rows.subarray(position * hidden, (position + 1) * hidden), row * hidden);
+function picked(rows: Float32Array, tokens: Int32Array, width: number): Float32Array {
+  const out = new Float32Array(tokens.length * width);
+  for (const [row, token] of tokens.entries()) {
+    out.set(rows.subarray(token * width, (token + 1) * width), row * width);
   }
   return out;
 }

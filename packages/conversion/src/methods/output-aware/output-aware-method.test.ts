@@ -56,6 +56,10 @@ function twoMeans({ read, gains }: { read: number; gains: readonly number[] }) {
   });
 }
 
+function meanSquareDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0) / a.length;
+}
+
 async function layersAndGap(
   source: Awaited<ReturnType<typeof twoMeans>>,
   steps: Partial<OutputAwareSteps>,
@@ -96,6 +100,40 @@ describe("sequential", () => {
   });
 });
 
+describe("skipPositions", () => {
+  it("sees what turns at distances longer than the calibration's sequences", async () => {
+    // Keys turn by 1 or, those that are one and a half times as strong, by 0.01 per token. There is room for two pairs, so the stronger ones
+    // have to be rotated in both heads; but within 32 tokens they hardly turn.
+    const source = await changedLlama((name, values, columns) => {
+      if (!/[qk]_proj/.test(name)) return;
+      for (let row = 0; row < values.length / columns; row++) {
+        const gain = [0.2, 0, 0.3, 0][row % 4];
+        for (let i = row * columns; i < (row + 1) * columns; i++) values[i] *= gain;
+      }
+    });
+    const long = tokens(200, 9);
+    const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
+    const after = async (skipPositions: boolean) => {
+      const options = { method: "output-aware", kvLoraRank: 28, ropeDim: 4 } as const;
+      const { files, latent } = await converted(
+        source,
+        { ...options, steps: { skipPositions } },
+        sequences,
+      );
+      const { frequencies } = latent.config.layers[0].attention;
+      const gap = meanSquareDifference(await logitsOf(latent, long), await logitsOf(files, long));
+      return { frequencies: [...frequencies], gap };
+    };
+    const [skipping, without] = [await after(true), await after(false)];
+    expect(skipping.frequencies.map((frequency) => frequency.toFixed(3))).toEqual([
+      "0.010",
+      "0.010",
+    ]);
+    expect(without.frequencies[0]).toBe(1);
+    expect(skipping.gap).toBeLessThan(0.8 * without.gap);
+  });
+});
+
 describe("scoreRefit", () => {
   it("brings even the attention of random weights nearer", async () => {
     const source = await changedLlama((name, values) => {
@@ -103,7 +141,8 @@ describe("scoreRefit", () => {
     });
     const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
     const errorOf = async (scoreRefit: boolean) => {
-      const options = { kvLoraRank: 12, ropeDim: 4, steps: { scoreRefit } };
+      const steps = { scoreRefit, skipPositions: false };
+      const options = { kvLoraRank: 12, ropeDim: 4, steps };
       const { report, latent } = await converted(
         source,
         { method: "output-aware", ...options },

@@ -6,7 +6,7 @@ import { ParallelStreams } from "../parallel-streams";
 import { chooseSizes, splitCandidates } from "./choose-sizes";
 import { LayerFit } from "./layer-fit";
 import { outputAwareConfig } from "./output-aware";
-import { withDefaults } from "./steps";
+import { withDefaults, type OutputAwareSteps } from "./steps";
 
 /** Our method: complex query-aware rotations, expected phase, output-aware factorisation, output refit. */
 export const outputAwareMethod: ConversionMethod = {
@@ -49,19 +49,19 @@ export const outputAwareMethod: ConversionMethod = {
     return outputAwareConfig(original, sizes, first, withDefaults(sizes.steps));
   },
 
-  start: async (job) => new OutputAwareConverter(job, await ParallelStreams.start(job)),
+  async start(job) {
+    const steps = withDefaults(job.sizes.steps);
+    return new OutputAwareConverter(job, await ParallelStreams.start(job, steps), steps);
+  },
 };
 
 /** Converts layer by layer on the stream of the model converted so far, or on the original's without step `sequential`. */
 class OutputAwareConverter implements LayerConverter {
-  private readonly steps;
-
   constructor(
     private readonly job: ConversionJob,
     private readonly streams: ParallelStreams,
-  ) {
-    this.steps = withDefaults(job.sizes.steps);
-  }
+    private readonly steps: OutputAwareSteps,
+  ) {}
 
   get warnings(): readonly string[] {
     return this.streams.warnings;

@@ -82,6 +82,19 @@ describe("complexRotations", () => {
     for (const share of shares(false)) expect(share).toBeLessThan(1e4);
   });
 
+  it("stays finite where no head asks for a frequency", () => {
+    const silent = randomGroupedWeights(smallAttention, hidden, 6);
+    const { columns, data } = silent.query;
+    for (let row = 0; row < silent.query.rows; row++) {
+      if (row % (headDim / 2) === 1) data.fill(0, row * columns, (row + 1) * columns);
+    }
+    for (const { inverse, keyEnergies } of rotationsOf(silent)) {
+      for (const value of [...inverse.re, ...inverse.im, ...keyEnergies]) {
+        expect(Math.abs(value)).toBeLessThan(1e6);
+      }
+    }
+  });
+
   it("measures query energy per head and frequency", () => {
     const energies = energiesOf(weights);
     const diagonal = diagonalOf(symmetricForm(weights.query, moment));

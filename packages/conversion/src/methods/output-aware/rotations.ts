@@ -97,7 +97,9 @@ function groupEnergies(
     groups[Math.floor((i * kvHeads) / heads)] += energies[(i * headDim) / 2 + f];
   }
   const mean = groups.reduce((sum, energy) => sum + energy, 0) / kvHeads;
-  return groups.map((energy) => energy + ENERGY_FLOOR * mean + Number.MIN_VALUE);
+  // Where nothing is asked of any head all bases are alike.
+  const floor = mean > 0 ? ENERGY_FLOOR * mean : 1;
+  return groups.map((energy) => energy + floor);
 }
 
 /** `E[k_a conj(k_b)]` over key/value heads `a`, `b` at frequency `f`. */

@@ -1,11 +1,17 @@
 import type { Device, Tensor, Weight } from "@transmla/kernels";
 import { matrix, type Matrix } from "@transmla/low-rank";
 import { turned } from "../../outer-products";
-import { anglesOf, rotateRows, type Angles, type ScoreSample } from "./score-samples";
+import {
+  anglesOf,
+  positionsOfMeasured,
+  rotateRows,
+  type Angles,
+  type ScoreSample,
+} from "./score-samples";
 
 /** One sequence of a fit. */
 export interface ScoreEquations extends ScoreSample {
-  /** What the query of every head is made from, per head `[positions, features]`. */
+  /** What the query of every head is made from, per head `[measured, features]`. */
   readonly features: readonly Matrix[];
   /** Converted keys, `[length, ropeDim + rank]`: the RoPE key, not rotated, and the latent. */
   readonly keys: Matrix;
@@ -20,14 +26,14 @@ export interface ScoreShape {
 }
 
 interface Prepared extends ScoreEquations {
-  /** Of its query positions among those of all sequences. */
+  /** Of its measured queries among those of all sequences. */
   readonly first: number;
   /** Rotated keys times `scale`, `[length, width]`, and their transpose. */
   readonly forward: Weight;
   readonly backward: Weight;
 }
 
-/** The features of one head at the query positions of all sequences, `[count, features]`, and their transpose. */
+/** The features of one head at the measured tokens of all sequences, `[count, features]`, and their transpose. */
 interface Head {
   readonly features: Tensor;
   readonly transposed: Weight;
@@ -40,12 +46,12 @@ interface Head {
 export class ScoreOperator {
   private readonly prepared: readonly Prepared[];
   private readonly heads: readonly Head[];
-  /** Of the query positions of all sequences. */
+  /** Of the measured queries of all sequences. */
   private readonly angles: Angles;
   /** Width of the keys and number of features. */
   readonly width: number;
   readonly features: number;
-  /** Query positions over all sequences. */
+  /** Measured queries of all sequences. */
   readonly count: number;
 
   constructor(
@@ -55,13 +61,13 @@ export class ScoreOperator {
   ) {
     this.width = sequences[0].keys.columns;
     this.features = sequences[0].features[0].columns;
-    this.count = sequences.reduce((sum, { positions }) => sum + positions.length, 0);
-    const positions = sequences.flatMap((sequence) => [...sequence.positions]);
+    this.count = sequences.reduce((sum, { measured }) => sum + measured.length, 0);
+    const positions = sequences.flatMap((sequence) => [...positionsOfMeasured(sequence)]);
     this.angles = anglesOf(Int32Array.from(positions), shape.frequencies);
     let first = 0;
     this.prepared = sequences.map((sequence) => {
-      first += sequence.positions.length;
-      return this.prepare(sequence, first - sequence.positions.length);
+      first += sequence.measured.length;
+      return this.prepare(sequence, first - sequence.measured.length);
     });
     this.heads = Array.from({ length: shape.heads }, (_, i) => this.prepareHead(sequences, i));
   }
@@ -80,21 +86,21 @@ export class ScoreOperator {
   /** Gradient at `maps` of half the weighted, centred square distance from the original's scores, with the sign of descent. */
   async descent(maps: readonly Matrix[]): Promise<{ descent: Matrix[]; loss: number }> {
     let loss = 0;
-    const descent = await this.throughLogits(maps, ({ scores, weights, length }, logits) => {
+    const descent = await this.throughLogits(maps, ({ scores, weights, positions }, logits) => {
       for (let at = 0; at < logits.length; at++) logits[at] = scores[at] - logits[at];
-      loss += centre(logits, weights, length);
+      loss += centre(logits, weights, positions.length);
     });
     return { descent, loss: loss / (this.count * this.shape.heads) };
   }
 
   /** The normal operator on a direction. */
   normal(directions: readonly Matrix[]): Promise<Matrix[]> {
-    return this.throughLogits(directions, ({ weights, length }, logits) => {
-      centre(logits, weights, length);
+    return this.throughLogits(directions, ({ weights, positions }, logits) => {
+      centre(logits, weights, positions.length);
     });
   }
 
-  /** `adjoint(change(logits(maps)))`, averaged over query positions. */
+  /** `adjoint(change(logits(maps)))`, averaged over the measured queries. */
   private async throughLogits(
     maps: readonly Matrix[],
     change: (sequence: Prepared, logits: Float32Array) => void,
@@ -113,7 +119,7 @@ export class ScoreOperator {
     return sums;
   }
 
-  /** Rotated queries of a head at all positions, `[count, width]`. */
+  /** Rotated queries of a head at all measured tokens, `[count, width]`. */
   private async queries(head: number, map: Matrix): Promise<Float32Array> {
     const { device } = this;
     const weight = this.weight(Float32Array.from(map.data), map.rows, map.columns);
@@ -134,9 +140,9 @@ export class ScoreOperator {
     return share;
   }
 
-  /** The rows of one sequence, `[heads, positions, width]`, from those of all. */
-  private rowsOf({ first, positions }: Prepared, heads: readonly Float32Array[]): Float32Array {
-    const size = positions.length * this.width;
+  /** The rows of one sequence, `[heads, measured, width]`, from those of all. */
+  private rowsOf({ first, measured }: Prepared, heads: readonly Float32Array[]): Float32Array {
+    const size = measured.length * this.width;
     const out = new Float32Array(heads.length * size);
     const start = first * this.width;
     for (const [i, rows] of heads.entries()) out.set(rows.subarray(start, start + size), i * size);
@@ -144,11 +150,11 @@ export class ScoreOperator {
   }
 
   private putRows(
-    { first, positions }: Prepared,
+    { first, measured }: Prepared,
     heads: readonly Float32Array[],
     values: Float32Array,
   ): void {
-    const size = positions.length * this.width;
+    const size = measured.length * this.width;
     for (const [i, rows] of heads.entries()) {
       rows.set(values.subarray(i * size, (i + 1) * size), first * this.width);
     }
@@ -167,12 +173,12 @@ export class ScoreOperator {
   }
 
   private prepare(sequence: ScoreEquations, first: number): Prepared {
-    const { keys, length } = sequence;
+    const { keys, positions } = sequence;
+    const length = positions.length;
     const { frequencies, scale } = this.shape;
     const rotated = Float32Array.from(keys.data);
     for (let at = 0; at < rotated.length; at++) rotated[at] *= scale;
-    const everywhere = Int32Array.from({ length }, (_, n) => n);
-    rotateRows({ ...keys, data: rotated }, anglesOf(everywhere, frequencies));
+    rotateRows({ ...keys, data: rotated }, anglesOf(positions, frequencies));
     return {
       ...sequence,
       first,

@@ -2,22 +2,38 @@ import { referenceDevice } from "@transmla/kernels";
 import { add, matrix, multiplyTransposedRight, type Matrix } from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import golden from "../../../golden/score-refit.json";
+import { inOrder } from "../../calibration-positions";
 import { randomMatrix, smallAttention } from "../../testing";
 import type { ScoreEquations } from "./score-operator";
 import { refitScores } from "./score-refit";
-import { anglesOf, measuredPositions, rotateRows, scoreSample } from "./score-samples";
+import {
+  anglesOf,
+  measuredTokens,
+  rotateRows,
+  scoreSample,
+  type MeasuredQueries,
+} from "./score-samples";
 
 const { heads, kvHeads, headDim, frequencies, scale } = smallAttention;
 const shape = { heads, scale, frequencies: frequencies.subarray(0, 2) };
 const [width, features] = [7, 5];
 
+/** Positions that leave out seven in the middle. */
+const withGap = (length: number) =>
+  Int32Array.from({ length }, (_, n) => (n < length / 2 ? n : n + 7));
+
 /** Logits of one head of a converted attention, computed pair by pair. */
-function logitsOf(map: Matrix, queryFeatures: Matrix, keys: Matrix, positions: Int32Array): Matrix {
+function logitsOf(
+  map: Matrix,
+  queryFeatures: Matrix,
+  keys: Matrix,
+  { measured, positions }: MeasuredQueries,
+): Matrix {
   const query = multiplyTransposedRight(queryFeatures, map);
-  rotateRows(query, anglesOf(positions, shape.frequencies));
+  const places = measured.map((token) => positions[token]);
+  rotateRows(query, anglesOf(places, shape.frequencies));
   const rotated = matrix(keys.rows, width, keys.data.slice());
-  const everywhere = Int32Array.from({ length: keys.rows }, (_, n) => n);
-  rotateRows(rotated, anglesOf(everywhere, shape.frequencies));
+  rotateRows(rotated, anglesOf(positions, shape.frequencies));
   const product = multiplyTransposedRight(query, rotated);
   return matrix(
     product.rows,
@@ -28,22 +44,23 @@ function logitsOf(map: Matrix, queryFeatures: Matrix, keys: Matrix, positions: I
 
 /** A sequence whose scores some maps reproduce exactly, up to a constant per row. */
 function solvable(truth: readonly Matrix[], length: number, seed: number): ScoreEquations {
-  const positions = Int32Array.from({ length: length / 2 }, (_, index) => 2 * index + 1);
+  const measured = Int32Array.from({ length: length / 2 }, (_, index) => 2 * index + 1);
+  const positions = withGap(length);
   const keys = randomMatrix(length, width, seed);
-  const queries = truth.map((_, i) => randomMatrix(positions.length, features, seed + 1 + i));
-  const scores = new Float32Array(heads * positions.length * length);
+  const queries = truth.map((_, i) => randomMatrix(measured.length, features, seed + 1 + i));
+  const scores = new Float32Array(heads * measured.length * length);
   const weights = new Float32Array(scores.length);
   for (const [i, map] of truth.entries()) {
-    const logits = logitsOf(map, queries[i], keys, positions).data;
-    for (const [row, position] of positions.entries()) {
-      for (let n = 0; n <= position; n++) {
-        const at = (i * positions.length + row) * length + n;
+    const logits = logitsOf(map, queries[i], keys, { measured, positions }).data;
+    for (const [row, token] of measured.entries()) {
+      for (let n = 0; n <= token; n++) {
+        const at = (i * measured.length + row) * length + n;
         scores[at] = logits[row * length + n] + 10 * row;
-        weights[at] = 1 / (position + 1);
+        weights[at] = 1 / (token + 1);
       }
     }
   }
-  return { length, positions, scores, weights, features: queries, keys };
+  return { measured, positions, scores, weights, features: queries, keys };
 }
 
 const distance = (a: readonly Matrix[], b: readonly Matrix[]) =>
@@ -77,8 +94,8 @@ describe("refitScores", () => {
         matrix(rows, columns, values.slice(i * rows * columns, (i + 1) * rows * columns)),
       );
     const sequence = {
-      length,
-      positions: Int32Array.from(positions),
+      measured: Int32Array.from(positions),
+      positions: inOrder(length),
       scores: Float32Array.from(golden.scores),
       weights: Float32Array.from(golden.weights),
       features: perHead(queryFeatures, positions.length, golden.features),
@@ -104,18 +121,19 @@ describe("refitScores", () => {
 describe("scoreSample", () => {
   const query = randomMatrix(2, heads * headDim, 80);
   const key = randomMatrix(6, kvHeads * headDim, 81);
-  const positions = Int32Array.of(2, 5);
+  const measured = Int32Array.of(2, 5);
 
   it("is the attention of the original: log-probabilities and weights of each row", () => {
-    const { scores, weights } = scoreSample(smallAttention, query, key, positions);
+    const positions = withGap(6);
+    const { scores, weights } = scoreSample(smallAttention, query, key, { measured, positions });
     for (let i = 0; i < heads; i++) {
-      for (const [row, position] of positions.entries()) {
-        const logits = Array.from({ length: position + 1 }, (_, n) => {
+      for (const [row, token] of measured.entries()) {
+        const logits = Array.from({ length: token + 1 }, (_, n) => {
           let logit = 0;
           for (let f = 0; f < headDim / 2; f++) {
             const q = row * heads * headDim + i * headDim + f;
             const k = (n * kvHeads + Math.floor(i / 2)) * headDim + f;
-            const angle = (position - n) * frequencies[f];
+            const angle = (positions[token] - positions[n]) * frequencies[f];
             const [qr, qi] = [query.data[q], query.data[q + headDim / 2]];
             const [kr, ki] = [key.data[k], key.data[k + headDim / 2]];
             // Re conj(k) q exp(i angle)
@@ -126,10 +144,10 @@ describe("scoreSample", () => {
         const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
         for (let n = 0; n < 6; n++) {
           const at = (i * 2 + row) * 6 + n;
-          const seen = n <= position;
+          const seen = n <= token;
           const p = seen ? Math.exp(logits[n]) / total : 0;
           expect(scores[at]).toBeCloseTo(seen ? Math.log(p) : 0, 5);
-          expect(weights[at]).toBeCloseTo(seen ? 0.9 * p + 0.1 / (position + 1) : 0, 6);
+          expect(weights[at]).toBeCloseTo(seen ? 0.9 * p + 0.1 / (token + 1) : 0, 6);
         }
       }
     }
@@ -144,7 +162,7 @@ describe("scoreSample", () => {
       { ...smallAttention, ...still, softCap: 1.5 },
       one,
       keys,
-      Int32Array.of(2),
+      { measured: Int32Array.of(2), positions: inOrder(3) },
     );
     const tanh = logits.map((logit) => Math.tanh(logit / 1.5));
     const total = tanh.reduce((sum, t) => sum + Math.exp(1.5 * t), 0);
@@ -159,23 +177,26 @@ describe("scoreSample", () => {
   });
 
   it("sees no further back than a sliding window", () => {
-    const { weights } = scoreSample({ ...smallAttention, window: 2 }, query, key, positions);
+    const { weights } = scoreSample({ ...smallAttention, window: 2 }, query, key, {
+      measured,
+      positions: inOrder(6),
+    });
     const row = weights.subarray(6, 12);
     expect([...row.subarray(0, 4)]).toEqual([0, 0, 0, 0]);
     expect(row[4] + row[5]).toBeCloseTo(1, 6);
   });
 });
 
-describe("measuredPositions", () => {
+describe("measuredTokens", () => {
   it("spreads four thousand queries over all sequences, to the end of each", () => {
-    const positions = measuredPositions(256, { heads: 9, sequences: 64 });
-    expect(positions).toHaveLength(64);
-    expect(positions[0]).toBe(3);
-    expect(positions.at(-1)).toBe(255);
+    const tokens = measuredTokens(256, { heads: 9, sequences: 64 });
+    expect(tokens).toHaveLength(64);
+    expect(tokens[0]).toBe(3);
+    expect(tokens.at(-1)).toBe(255);
   });
 
-  it("takes every position of a short text and fewer of one with many pairs", () => {
-    expect(measuredPositions(8, { heads: 9, sequences: 2 })).toHaveLength(8);
-    expect(measuredPositions(4096, { heads: 64, sequences: 1 })).toHaveLength(64);
+  it("takes every token of a short text and fewer of one with many pairs", () => {
+    expect(measuredTokens(8, { heads: 9, sequences: 2 })).toHaveLength(8);
+    expect(measuredTokens(4096, { heads: 64, sequences: 1 })).toHaveLength(64);
   });
 });

@@ -9,12 +9,16 @@ const LEAST_LOG = -40;
 const MOST_QUERIES = 4096;
 const MOST_PAIRS = 1 << 24;
 
-/** What the original attends to in one sequence, at some of its positions. Rows are `[heads, positions]`, columns the sequence's tokens. */
-export interface ScoreSample {
-  /** Tokens of the sequence. */
-  readonly length: number;
-  /** Positions of the queries measured. */
+/** Which queries of a sequence are measured, and where its tokens are. */
+export interface MeasuredQueries {
+  /** Tokens whose queries are measured, by their number in the sequence. */
+  readonly measured: Int32Array;
+  /** Of all tokens of the sequence, `[length]`; some may be left out. */
   readonly positions: Int32Array;
+}
+
+/** What the original attends to in one sequence, from some of its tokens. Rows are `[heads, measured]`, columns the sequence's tokens. */
+export interface ScoreSample extends MeasuredQueries {
   /** The original's logits before any soft cap, less the log of the sum of their exponentials; 0 where a query does not see a token. */
   readonly scores: Float32Array;
   /**
@@ -24,8 +28,8 @@ export interface ScoreSample {
   readonly weights: Float32Array;
 }
 
-/** Evenly spread positions of a sequence, so that those of all sequences together stay within the limits. */
-export function measuredPositions(
+/** Evenly spread tokens of a sequence, so that those of all sequences together stay within the limits. */
+export function measuredTokens(
   length: number,
   { heads, sequences }: { readonly heads: number; readonly sequences: number },
 ): Int32Array {
@@ -38,19 +42,19 @@ export function measuredPositions(
 }
 
 /**
- * The original's attention at some positions of one sequence.
+ * The original's attention from some tokens of one sequence.
  *
- * @param query `[positions, heads * headDim]`, before rotation
+ * @param query `[measured, heads * headDim]`, before rotation
  * @param key `[length, kvHeads * headDim]`, before rotation
  */
 export function scoreSample(
   config: GroupedAttentionConfig,
   query: Matrix,
   key: Matrix,
-  positions: Int32Array,
+  { measured, positions }: MeasuredQueries,
 ): ScoreSample {
   const { heads, kvHeads, headDim, frequencies, scale, window = Infinity, softCap } = config;
-  const [length, rows] = [key.rows, positions.length];
+  const [length, rows] = [key.rows, measured.length];
   const scores = new Float32Array(heads * rows * length);
   const weights = new Float32Array(heads * rows * length);
   const rotated = (rowsOf: Matrix, head: number, angles: Angles) => {
@@ -58,19 +62,16 @@ export function scoreSample(
     rotateRows(part, angles);
     return part;
   };
-  const keyAngles = anglesOf(
-    Int32Array.from({ length }, (_, n) => n),
-    frequencies,
-  );
+  const keyAngles = anglesOf(positions, frequencies);
   const keys = Array.from({ length: kvHeads }, (_, a) => rotated(key, a, keyAngles));
-  const queryAngles = anglesOf(positions, frequencies);
+  const queryAngles = anglesOf(positionsOfMeasured({ measured, positions }), frequencies);
   for (let i = 0; i < heads; i++) {
     const queries = rotated(query, i, queryAngles);
     const logits = multiplyTransposedRight(queries, keys[Math.floor((i * kvHeads) / heads)]).data;
-    for (const [row, position] of positions.entries()) {
-      const first = Math.max(0, position - window + 1);
+    for (const [row, token] of measured.entries()) {
+      const first = Math.max(0, token - window + 1);
       const start = row * length;
-      const seen = logits.subarray(start + first, start + position + 1);
+      const seen = logits.subarray(start + first, start + token + 1);
       const total = logSumExp(seen, scale);
       const target = (i * rows + row) * length + first;
       for (let n = 0; n < seen.length; n++) {
@@ -81,7 +82,12 @@ export function scoreSample(
       if (softCap !== undefined) weights.set(cappedWeights(seen, scale, softCap), target);
     }
   }
-  return { length, positions, scores, weights };
+  return { measured, positions, scores, weights };
+}
+
+/** `[measured]` */
+export function positionsOfMeasured({ measured, positions }: MeasuredQueries): Int32Array {
+  return measured.map((token) => positions[token]);
 }
 
 /** The weights of capped logits, times the squared slope of the cap at each of them, divided by the sum. */

@@ -16,6 +16,8 @@ const steps = {
   centring: true,
   /** Every layer measured on the stream of the model converted so far; on the original's. */
   sequential: true,
+  /** Half of the calibration sequences leave out positions, so that far distances are measured too; distances within sequences only. */
+  skipPositions: true,
   /** Query maps fitted to the original's attention; as they follow from the rotations. */
   scoreRefit: true,
   /** The output projection fitted to the original's residual stream; as it was. */

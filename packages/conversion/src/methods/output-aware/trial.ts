@@ -32,10 +32,10 @@ export async function eachTrial(
 ): Promise<void> {
   if (tried.size === 0) return;
   const { fitted, held } = trialSequences(job.calibration);
-  const fit = await ParallelStreams.start({ ...job, calibration: fitted });
-  const judge = await ParallelStreams.start({ ...job, calibration: held });
   // Whatever is left out, a trial sees the original's stream only: nothing is converted before it.
   const steps = { ...withDefaults(job.sizes.steps), sequential: false };
+  const fit = await ParallelStreams.start({ ...job, calibration: fitted }, steps);
+  const judge = await ParallelStreams.start({ ...job, calibration: held }, steps);
   const last = Math.max(...tried);
   for (let layer = 0; layer <= last; layer++) {
     const loader = new WeightLoader(job.device, job.files.checkpoint, job.signal);
@@ -102,7 +102,7 @@ class HeldOut {
     await this.streams.withAttention(layer, config, this.job.encode(layer, weights), (attention) =>
       this.streams.runner.eachBatch(
         this.before,
-        { planes: attention.planes, frequencies: config.frequencies },
+        { planes: attention.planes, config },
         ({ x, context }) => [attention.forward(decoder.attentionInput(x), context)],
         (batch, [converted]) => {
           const { before, output } = this.did[batch];
