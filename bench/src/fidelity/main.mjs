@@ -46,10 +46,13 @@ async function main() {
   return status;
 }
 
-/** A cell is chosen if its label has all the words. */
+/** A cell is chosen if its label has all the words, and none of those behind an exclamation mark. */
 function isChosen(cell) {
   const label = labelOf(cell);
-  return values.only.split(",").every((word) => label.includes(word.trim()));
+  const words = values.only.split(",").map((word) => word.trim());
+  return words.every((word) =>
+    word.startsWith("!") ? !label.includes(word.slice(1)) : label.includes(word),
+  );
 }
 
 /** Measures and saves cell by cell; returns the exit status, 130 after Ctrl-C. */

@@ -102,12 +102,12 @@ describe("sequential", () => {
 
 describe("skipPositions", () => {
   it("sees what turns at distances longer than the calibration's sequences", async () => {
-    // Keys turn by 1 or, those that are one and a half times as strong, by 0.01 per token. There is room for two pairs, so the stronger ones
+    // Keys turn by 1 or, those that are twice as strong, by 0.01 per token. There is room for two pairs, so the stronger ones
     // have to be rotated in both heads; but within 32 tokens they hardly turn.
     const source = await changedLlama((name, values, columns) => {
       if (!/[qk]_proj/.test(name)) return;
       for (let row = 0; row < values.length / columns; row++) {
-        const gain = [0.2, 0, 0.3, 0][row % 4];
+        const gain = [0.15, 0, 0.3, 0][row % 4];
         for (let i = row * columns; i < (row + 1) * columns; i++) values[i] *= gain;
       }
     });
@@ -130,7 +130,7 @@ describe("skipPositions", () => {
       "0.010",
     ]);
     expect(without.frequencies[0]).toBe(1);
-    expect(skipping.gap).toBeLessThan(0.8 * without.gap);
+    expect(skipping.gap).toBeLessThan(0.5 * without.gap);
   });
 });
 

@@ -17,17 +17,17 @@ export function highestFrequencies(pairs: number): KeyComponent[] {
 }
 
 /**
- * How far the loss of a component's rotation counts. The expected phase is measured at the calibration's length: at longer contexts more
- * is lost of low frequencies, and what is constant in it the score refit repairs. The full loss (1) then keeps too many high
- * frequencies, and energy alone (0) low ones that hardly turn (docs/decisions/0012).
+ * How far the loss of a component's rotation counts. What is constant in the loss the score refit repairs, and the expected phase knows
+ * the distances of the calibration only: the full loss (1) keeps too many high frequencies, energy alone (0) low ones that hardly turn
+ * (docs/decisions/0012 and 0019).
  */
-const LOSS_POWER = 1 / 4;
+const LOSS_POWER = 1 / 2;
 
 /**
  * The components that keep their rotation: those whose logits suffer most without it. When the rotation of component `c` of frequency
  * `f` is replaced by the expected phase, the logits lose the part `1 - |gamma_i,f|^2` of its energy, which counts by `LOSS_POWER`:
  *
- *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)^(1/4)
+ *     E|K'_c|^2 * sum_i E|Q'_i,c|^2 * (1 - |gamma_i,f|^2)^(1/2)
  *
  * Several components of one frequency may be kept, or none.
  *
