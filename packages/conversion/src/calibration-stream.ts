@@ -182,8 +182,8 @@ export class CalibrationRunner {
   }
 
   /**
-   * Runs every batch in a scope of its own, with an empty cache of the given planes and rotations of the given attention, and hands what `run` returns to `take`. The
-   * stream stays where it is.
+   * Runs every batch in a scope of its own, with an empty cache and the rotations of an attention, and hands what `run` returns to
+   * `take`. The stream stays where it is.
    */
   async eachBatch(
     stream: CalibrationStream,

@@ -37,7 +37,8 @@ export function phaseValues(
  *
  *     gamma_i,f = E_m sum_n [0.9 p_i,m,n + 0.1 / count(m)] exp(i (m - n) theta_f),
  *
- * with `count(m) = m + 1` distances, those to positions left out among them, streamed: attention over `phaseValues` is `sum_n p exp(-i n theta)`, to which `exp(i m theta)` is multiplied here.
+ * with `count(m) = m + 1` distances, those to positions left out among them. Streamed: attention over `phaseValues` is
+ * `sum_n p exp(-i n theta)`, to which `exp(i m theta)` is multiplied here.
  */
 export class ExpectedPhase {
   private readonly re: Float64Array;

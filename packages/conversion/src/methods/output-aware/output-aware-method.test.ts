@@ -102,8 +102,8 @@ describe("sequential", () => {
 
 describe("skipPositions", () => {
   it("sees what turns at distances longer than the calibration's sequences", async () => {
-    // Keys turn by 1 or, those that are twice as strong, by 0.01 per token. There is room for two pairs, so the stronger ones
-    // have to be rotated in both heads; but within 32 tokens they hardly turn.
+    // Keys turn by 1 or, those that are twice as strong, by 0.01 per token. There is room for two pairs, so the stronger ones have
+    // to be rotated in both heads; but within 32 tokens they hardly turn.
     const source = await changedLlama((name, values, columns) => {
       if (!/[qk]_proj/.test(name)) return;
       for (let row = 0; row < values.length / columns; row++) {
