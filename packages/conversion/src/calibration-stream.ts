@@ -40,6 +40,7 @@ export interface CalibrationStream {
 }
 
 export interface StreamOptions {
+  /** Whether `skippingPositions` places the tokens (default: one after the other). */
   readonly skipPositions?: boolean | undefined;
 }
 
@@ -81,11 +82,7 @@ export class CalibrationRunner {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /**
-   * The stream before layer 0. `embedding` gives a token's row, `[hidden]`.
-   *
-   * @param options `skipPositions`: see `skippingPositions`; otherwise positions leave none out
-   */
+  /** The stream before layer 0. `embedding` gives a token's row, `[hidden]`. */
   embed(
     sequences: readonly Int32Array[],
     embedding: (id: number) => Float32Array,
@@ -135,7 +132,7 @@ export class CalibrationRunner {
     for (const batch of stream.batches) {
       if (left === 0) return;
       const { sequences, states } = batch;
-      const positions = positionsOf(batch, window);
+      const positions = positionsIn(batch, window);
       const { query, key } = await this.features(layer, states);
       let row = 0;
       for (const { length } of sequences.slice(0, left)) {
@@ -205,7 +202,7 @@ export class CalibrationRunner {
         const steps = batch.sequences.map((tokens) => ({ sequence: cache.open(), tokens }));
         const results = this.device.scope(() => {
           const { slots, sequences } = appendBatch(steps, this.config);
-          const positions = positionsOf(batch, config.window);
+          const positions = positionsIn(batch, config.window);
           const rotations = new Rotations(this.device, positions, [config.frequencies]);
           const context = { slots, sequences, pools: cache.pool(0), rotations };
           return run({ index, x: this.upload(batch.states), positions, context });
@@ -247,7 +244,7 @@ export class CalibrationRunner {
 }
 
 /** A layer whose window ends before the farthest token never attends over a gap: there tokens stand one after the other. */
-function positionsOf(
+function positionsIn(
   { positions, sequences }: StreamBatch,
   window: number | undefined = Infinity,
 ): Int32Array {

@@ -34,7 +34,11 @@ export {
   type FittedScores,
   type ScoreRefitOptions,
 } from "./methods/output-aware/score-refit";
-export { scoreSample, type ScoreSample } from "./methods/output-aware/score-samples";
+export {
+  scoreSample,
+  type MeasuredQueries,
+  type ScoreSample,
+} from "./methods/output-aware/score-samples";
 export {
   complexRotations,
   queryEnergies,
