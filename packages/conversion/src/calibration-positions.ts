@@ -1,4 +1,7 @@
-/** Gaps end before this position. Wider ones made SmolLM2-135M worse at both contexts measured, though its file allows 8,192 (docs/decisions/0019). */
+/**
+ * Gaps end before this position. Wider ones made SmolLM2-135M worse at both contexts measured, though its file allows 8,192
+ * (docs/decisions/0019).
+ */
 export const FARTHEST = 2048;
 
 /**
