@@ -1,6 +1,6 @@
 import type { Device } from "@transmla/kernels";
 import type { LoadOptions } from "@transmla/models";
-import type { DeviceName } from "./devices";
+import type { DeviceName, DeviceOptions } from "./devices";
 import type { Io } from "./io";
 import type { Terminal } from "./terminal/terminal";
 
@@ -41,8 +41,8 @@ export interface CommandContext {
   readonly io: Io;
   readonly signal: AbortSignal;
   readonly storage: ModelStorage;
-  /** Threads of the CPU device, where the user said how many. */
-  readonly threads: number | undefined;
+  /** What the user said about how the device computes. */
+  readonly compute: DeviceOptions;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly deviceName: DeviceName;
   /** The device that the user chose; made once and destroyed when the command ends. */

@@ -96,6 +96,24 @@ describe("--device gpujs", () => {
   });
 });
 
+describe("--wide-vectors", () => {
+  const joins = process.arch === "x64" && Number.parseInt(process.versions.node, 10) >= 24;
+  const argv = ["evaluate", "sample", "--max-tokens", "600", "--context", "128"];
+
+  it.skipIf(joins)("is refused where the engine cannot, before anything is read", async () => {
+    const { code, stderr } = await transmla([...argv, "--wide-vectors"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("--wide-vectors needs Node 24 or later on x64");
+    expect(stderr).toContain(`this is Node ${process.versions.node} on ${process.arch}`);
+  });
+
+  it.runIf(joins)("changes no number", async () => {
+    const plain = await transmlaJson(argv);
+    const wide = await transmlaJson([...argv, "--wide-vectors"]);
+    expect(wide.result["perplexity"]).toBe(plain.result["perplexity"]);
+  });
+});
+
 it("names every device in the help", async () => {
   const { stdout } = await transmla(["generate", "--help"]);
   for (const name of ["cpu", "webgpu", "gpujs", "reference"]) expect(stdout).toContain(name);

@@ -1,10 +1,13 @@
 import { availableParallelism } from "node:os";
+import { setFlagsFromString } from "node:v8";
 import { cpuDevice, referenceDevice, type Device } from "@transmla/kernels";
-import { CliError } from "./errors";
+import { CliError, usage } from "./errors";
 
 export interface DeviceOptions {
   /** Threads that compute; default: as many as the machine runs at once. Devices without threads ignore it. */
   readonly threads?: number | undefined;
+  /** Whether V8 is told to use 256-bit vectors. Devices other than `cpu` ignore it. */
+  readonly wideVectors?: boolean | undefined;
 }
 
 /** Most threads that are used without being asked for: beyond it memory, not arithmetic, is the limit. */
@@ -15,7 +18,10 @@ const cpuThreads = ({ threads }: DeviceOptions): number =>
 
 /** Devices by the name that `--device` takes. A new one is one entry. */
 const devices = {
-  cpu: (options: DeviceOptions) => cpuDevice({ threads: cpuThreads(options) }),
+  cpu: (options: DeviceOptions) => {
+    if (options.wideVectors) joinVectors();
+    return cpuDevice({ threads: cpuThreads(options), wideVectors: options.wideVectors });
+  },
   reference: () => referenceDevice(),
   webgpu: () =>
     fromPackage("@transmla/kernels-webgpu webgpu", async () => {
@@ -34,6 +40,17 @@ export const deviceNames = Object.keys(devices) as readonly DeviceName[];
 /** Threads that a device computes with; 1 for devices without threads. */
 export const threadsOf = (name: DeviceName, options: DeviceOptions): number =>
   name === "cpu" ? cpuThreads(options) : 1;
+
+/** Tells V8 to join pairs of 128-bit vectors in all WebAssembly that is compiled from now on. */
+function joinVectors(): void {
+  const { arch, versions } = process;
+  if (arch !== "x64" || Number.parseInt(versions.node, 10) < 24) {
+    throw usage(
+      `--wide-vectors needs Node 24 or later on x64; this is Node ${versions.node} on ${arch}. Leave it out: results are the same.`,
+    );
+  }
+  setFlagsFromString("--experimental-wasm-revectorize");
+}
 
 /** A device of packages that the CLI does without until they are asked for. @param names what to install */
 async function fromPackage(names: string, make: () => Promise<Device>): Promise<Device> {

@@ -35,7 +35,7 @@ export async function run(
 }
 
 async function execute(
-  { command, args, values, device: name, threads, storage }: Invocation,
+  { command, args, values, device: name, compute, storage }: Invocation,
   terminal: Terminal,
   io: Io,
 ): Promise<Result> {
@@ -45,10 +45,10 @@ async function execute(
     io,
     signal: io.signal,
     storage,
-    threads,
+    compute,
     deviceName: name,
     env: io.env,
-    device: () => (device ??= openDevice(name, { threads })),
+    device: () => (device ??= openDevice(name, compute)),
   };
   try {
     return await command.run(context, args, values);

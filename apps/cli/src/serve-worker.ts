@@ -1,6 +1,6 @@
 import { runInWorker } from "@transmla/server/node";
 import type { ModelStorage } from "./command";
-import { openDevice, type DeviceName } from "./devices";
+import { openDevice, type DeviceName, type DeviceOptions } from "./devices";
 import { openFiles } from "./model-location";
 import { loadTextModel } from "./text-model";
 
@@ -10,15 +10,15 @@ export interface ServeData {
   /** The model's name for clients. */
   readonly id: string;
   readonly device: DeviceName;
-  readonly threads: number | undefined;
+  readonly compute: DeviceOptions;
   readonly storage: ModelStorage;
   readonly cacheBytes: number | undefined;
 }
 
 runInWorker(async (data, onProgress) => {
-  const { path, id, device: name, threads, storage, cacheBytes } = data as ServeData;
+  const { path, id, device: name, compute, storage, cacheBytes } = data as ServeData;
   const files = await openFiles(path);
-  const device = await openDevice(name, { threads });
+  const device = await openDevice(name, compute);
   const loaded = await loadTextModel(files, device, { storage, cacheBytes, onProgress });
   return {
     engine: loaded.text,

@@ -6,7 +6,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
-import { relaxedFlags } from "../engine.mjs";
+import { hasWideVectors, relaxedFlags } from "../engine.mjs";
 import { median } from "../measure.mjs";
 import { allCells, isCurrent, labelOf, settingsOf } from "./cells.mjs";
 import { readCells, save } from "./store.mjs";
@@ -60,10 +60,11 @@ async function measureAll(open, { cells, here, inputs, limit }) {
   for (const flag of relaxedFlags) setFlagsFromString(flag);
   const { cpuDevice } = await import("@transmla/kernels");
   const { Bench } = await import("./measure.mjs");
+  const threads = Math.min(16, availableParallelism());
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
   const { signal } = interrupt;
-  const device = givingWay(await cpuDevice({ threads: Math.min(16, availableParallelism()) }));
+  const device = givingWay(await cpuDevice({ threads, wideVectors: hasWideVectors }));
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1000;
   let bench;

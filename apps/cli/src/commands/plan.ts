@@ -224,7 +224,7 @@ export interface ConversionRow extends ConversionNeeds {
 }
 
 function needsOf(
-  { threads }: CommandContext,
+  { compute: { threads } }: CommandContext,
   { samples, sequenceLength }: PlanFlags,
   keep: number,
   plan: ConversionPlan,

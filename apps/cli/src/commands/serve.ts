@@ -126,10 +126,10 @@ function startService(
   cacheBytes: number | undefined,
   onFailure: (error: unknown) => void,
 ): Promise<WorkerService> {
-  const { terminal, storage, threads, deviceName: device, signal } = context;
+  const { terminal, storage, compute, deviceName: device, signal } = context;
   const label = `loading ${shortName(name)}`;
   terminal.working(label);
-  const data: ServeData = { path, id, device, threads, storage, cacheBytes };
+  const data: ServeData = { path, id, device, compute, storage, cacheBytes };
   const onProgress = terminal.progressOf(label) as (progress: unknown) => void;
   return workerService(workerModule(), { data, onProgress, onFailure, signal });
 }

@@ -9,7 +9,7 @@ import { LINEAR_BYTES } from "./linear";
 export { loadRows, storeRows } from "./cache";
 export { panelBytes, panelRows } from "./panels";
 export { canCode, packRows, repack, unpackRow } from "./rows";
-export { linear } from "./linear";
+export { linear, useWideTile } from "./linear";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 export { attend, joinStates } from "./attention";
 export { segmentEnd } from "./segments";

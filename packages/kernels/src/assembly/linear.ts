@@ -2,7 +2,7 @@ import { multiplyStrip, stripScales, UNPACKED_BYTES } from "./integer-tile";
 import { panelBytes } from "./panels";
 import { prepareInputs, PREPARED_BYTES } from "./prepare";
 import { F16, F32, I8 } from "./storages";
-import { storeEdge, storeRow, tile4x8 } from "./tile";
+import { storeEdge, storeRow, tile4x16, tile4x8 } from "./tile";
 import { multiplyRows } from "./vector";
 import { widen } from "./widen";
 
@@ -20,7 +20,7 @@ const SUMS_BYTES: usize = <usize>ROWS * 32;
 const WORTH_UNPACKING: i32 = 8;
 
 /** Bytes that `linear` needs at `workspace`: those of float weights are the most. */
-export const LINEAR_BYTES: usize = X_BYTES + PANEL_BYTES + EDGE_BYTES;
+export const LINEAR_BYTES: usize = X_BYTES + 2 * PANEL_BYTES + EDGE_BYTES;
 
 /**
  * `y = x W^T + b` for a matrix `W [outputs, inputs]` in panels; `bias` is 0 for none. Rows of `x` and `y` are `ldx` and
@@ -157,7 +157,7 @@ function floats(
   // Blocks of about equal depth, in whole groups of quants.
   const blocks = (inputs + INPUTS - 1) / INPUTS;
   const most = ((inputs + blocks - 1) / blocks + 31) & ~31;
-  const edge = workspace + X_BYTES + PANEL_BYTES;
+  const edge = workspace + X_BYTES + 2 * PANEL_BYTES;
   // The tile takes four rows at a time; fewer are cheaper one by one.
   const tiled = storage > F16 || (tokens & 3) == 3 ? tokens : tokens & ~3;
   for (let t = 0; t < tiled; t += ROWS) {
@@ -241,6 +241,14 @@ export function transpose4(to: usize, x0: usize, ldx: usize, depth: i32, step: u
   }
 }
 
+/** Whether `tile4x16` is taken where 16 outputs are left. */
+let wide = false;
+
+/** Takes the tile that suits the vectors of the engine: 256 bits, or 128 (the default). Results are the same. */
+export function useWideTile(use: bool): void {
+  wide = use;
+}
+
 /** A packed block of `x` times the inputs `k … k + depth - 1` of every panel. `ldy` in bytes. */
 export function multiplyBlock(
   y: usize,
@@ -256,22 +264,54 @@ export function multiplyBlock(
   workspace: usize,
 ): void {
   const widened = workspace + X_BYTES;
-  const edge = widened + PANEL_BYTES;
-  const bytes = panelBytes(F32, inputs);
-  for (let o = 0; o < outputs; o += 8) {
-    const columns = min(8, outputs - o);
-    let panel = widened;
-    if (storage == F32) panel = panels + <usize>(o >> 3) * bytes + <usize>k * 32;
-    else widen(widened, panels, storage, inputs, o, k, depth);
-    let packed = workspace;
-    for (let r = 0; r < rows; r += 4) {
-      const target = y + <usize>r * ldy + <usize>o * 4;
-      if (columns == 8 && r + 4 <= rows) tile4x8(packed, panel, depth, target, ldy, add);
-      else {
-        tile4x8(packed, panel, depth, edge, 32, false);
-        storeEdge(target, ldy, edge, min(4, rows - r), columns, add);
-      }
-      packed += <usize>depth * 16;
+  const edge = widened + 2 * PANEL_BYTES;
+  for (let o = 0; o < outputs; ) {
+    const to = y + <usize>o * 4;
+    const panel = floatPanel(widened, panels, storage, inputs, o, k, depth);
+    if (!wide || outputs - o < 16) {
+      multiplyPanel(to, ldy, panel, 0, rows, depth, min(8, outputs - o), add, workspace, edge);
+      o += 8;
+      continue;
+    }
+    const next = floatPanel(widened + PANEL_BYTES, panels, storage, inputs, o + 8, k, depth);
+    const whole = rows & ~3;
+    for (let r = 0; r < whole; r += 4) {
+      tile4x16(workspace + <usize>r * depth * 4, panel, next, depth, to + <usize>r * ldy, ldy, add);
+    }
+    multiplyPanel(to, ldy, panel, whole, rows, depth, 8, add, workspace, edge);
+    multiplyPanel(to + 32, ldy, next, whole, rows, depth, 8, add, workspace, edge);
+    o += 16;
+  }
+}
+
+/** Inputs `k … k + depth - 1` of the panel of output `o` as F32: where they lie, or widened at `to`. */
+@inline
+function floatPanel(to: usize, panels: usize, storage: i32, inputs: i32, o: i32, k: i32, depth: i32): usize {
+  if (storage == F32) return panels + <usize>(o >> 3) * panelBytes(F32, inputs) + <usize>k * 32;
+  widen(to, panels, storage, inputs, o, k, depth);
+  return to;
+}
+
+/** Rows `first … rows - 1` of a packed block, `first` a multiple of 4, times one panel, of which `columns` outputs are there. */
+function multiplyPanel(
+  y: usize,
+  ldy: usize,
+  panel: usize,
+  first: i32,
+  rows: i32,
+  depth: i32,
+  columns: i32,
+  add: bool,
+  workspace: usize,
+  edge: usize,
+): void {
+  for (let r = first; r < rows; r += 4) {
+    const target = y + <usize>r * ldy;
+    const packed = workspace + <usize>r * depth * 4;
+    if (columns == 8 && r + 4 <= rows) tile4x8(packed, panel, depth, target, ldy, add);
+    else {
+      tile4x8(packed, panel, depth, edge, 32, false);
+      storeEdge(target, ldy, edge, min(4, rows - r), columns, add);
     }
   }
 }

@@ -16,6 +16,7 @@ for (const simd of ["simd128", "relaxed"] as const) {
     for (const threads of [1, 2, 3]) {
       conformance(`CPU device, ${simd}, ${threads} threads`, () => cpuDevice({ simd, threads }));
     }
+    conformance(`CPU device, ${simd}, wide vectors`, () => cpuDevice({ simd, wideVectors: true }));
   });
 }
 

@@ -74,11 +74,13 @@ import { CpuTraining, type CpuTrainingMemory } from "./training";
  * a `memoryLimit` below 1 MiB, for `threads` out of range and for `limits` that are not positive.
  */
 export async function cpuDevice(options: CpuDeviceOptions = {}): Promise<CpuDevice> {
-  const { memoryLimit = MOST_BYTES, threads = 1, simd = "auto", limits } = options;
+  const { memoryLimit = MOST_BYTES, threads = 1, simd = "auto", limits, wideVectors } = options;
   checkMemoryLimit(memoryLimit);
   checkThreads(threads);
   checkLimits(limits);
-  return new WasmDevice(await createRuntime({ limit: memoryLimit, threads, simd, limits }));
+  return new WasmDevice(
+    await createRuntime({ limit: memoryLimit, threads, simd, limits, wideVectors }),
+  );
 }
 
 class WasmDevice implements CpuDevice {

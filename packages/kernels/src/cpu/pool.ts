@@ -59,6 +59,7 @@ export class ThreadPool implements Pool {
     kernels: Kernels,
     memory: Memory,
     threads: number,
+    wideVectors: boolean,
   ): Promise<ThreadPool> {
     const pool = new ThreadPool(kernels, memory, threads);
     try {
@@ -67,6 +68,7 @@ export class ThreadPool implements Pool {
           module,
           memory: memory.buffer,
           kernelNames: KERNEL_NAMES,
+          wideVectors,
           control: pool.#control.byteOffset,
           records: pool.#records.byteOffset,
           workspace: memory.allocate(kernels.workspaceBytes()),

@@ -5,6 +5,7 @@ import { Memory } from "./memory";
 import { chooseBuild, compile, type SimdBuild } from "./module";
 import { singleThread, ThreadPool, type Pool } from "./pool";
 import { assumedLimits, type MachineLimits } from "./way";
+import { clearUpperHalves } from "./upper-halves";
 import { threadObstacle } from "./worker-start";
 
 /** What the operations of the CPU device run on: memory, and kernels on one or more threads. */
@@ -23,6 +24,7 @@ export class Runtime {
     readonly simd: SimdBuild,
     /** What ways are chosen by. */
     readonly limits: MachineLimits,
+    private readonly wideVectors: boolean,
   ) {
     this.memory = memory;
     this.#kernels = kernels;
@@ -33,6 +35,7 @@ export class Runtime {
   /** Runs independent calls on all threads; returns when they are done. */
   run(calls: readonly Call[]): void {
     this.#pool.run(calls);
+    if (this.wideVectors) clearUpperHalves();
   }
 
   /** Bytes of one panel. */
@@ -74,6 +77,8 @@ export interface RuntimeOptions {
   readonly simd: SimdBuild | "auto";
   /** Default: `assumedLimits` of the threads there are. */
   readonly limits: MachineLimits | undefined;
+  /** Whether the engine uses 256-bit vectors. */
+  readonly wideVectors: boolean | undefined;
 }
 
 /** Throws `UnsupportedPlatform` without WebAssembly SIMD; without shared memory there is one thread, and a reason. */
@@ -94,7 +99,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
 
 async function create(
   build: SimdBuild,
-  { limit, limits }: RuntimeOptions,
+  { limit, limits, wideVectors = false }: RuntimeOptions,
   threads: number,
   reason: string | undefined,
 ): Promise<Runtime> {
@@ -102,11 +107,13 @@ async function create(
   const module = await compile(build === "relaxed" ? relaxed : simd128, threads > 1);
   const instance = await WebAssembly.instantiate(module, { env: { memory: memory.buffer } });
   const kernels = instance.exports as unknown as Kernels;
+  kernels.useWideTile(wideVectors ? 1 : 0);
   const pool =
     threads > 1
-      ? await ThreadPool.start(module, kernels, memory, threads)
+      ? await ThreadPool.start(module, kernels, memory, threads, wideVectors)
       : singleThread(kernels, memory.allocate(kernels.workspaceBytes()));
-  return new Runtime(memory, kernels, pool, reason, build, limits ?? assumedLimits(threads));
+  const used = limits ?? assumedLimits(threads);
+  return new Runtime(memory, kernels, pool, reason, build, used, wideVectors);
 }
 
 /** Copies whole numbers into memory. */

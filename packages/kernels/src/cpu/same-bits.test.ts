@@ -6,8 +6,9 @@ import { cacheStorages } from "../cache-storage";
 import type { AttentionSequence, Device, Tensor } from "../device";
 import { weightStorages } from "../storage";
 import { cpuDevice } from "./cpu-device";
+import type { CpuDeviceOptions } from "./cpu-options";
 
-/** The bits of a row do not depend on what else is in a batch, on pages, pieces or threads: docs/decisions/0015-engine.md. */
+/** The bits of a row do not depend on what else is in a batch, on pages, pieces, threads or the width of vectors: docs/decisions/0015-engine.md. */
 
 const bits = async (device: Device, tensor: Tensor) =>
   new Int32Array((await device.read(tensor)).buffer);
@@ -19,16 +20,34 @@ const difference = (actual: Int32Array, expected: Int32Array) =>
 // Node 20 has relaxed SIMD behind this flag; later engines have it without.
 setFlagsFromString("--experimental-wasm-relaxed-simd");
 
+/** With 256-bit vectors where the engine can join pairs of 128 bits: only its optimising compiler does. */
+async function wideDevice(options: CpuDeviceOptions): Promise<Device> {
+  const joins = process.arch === "x64" && Number.parseInt(process.versions.node, 10) >= 24;
+  if (joins) setFlagsFromString("--experimental-wasm-revectorize");
+  try {
+    return await cpuDevice({ ...options, wideVectors: true });
+  } finally {
+    if (joins) setFlagsFromString("--no-experimental-wasm-revectorize");
+  }
+}
+
+setFlagsFromString("--no-liftoff");
+setFlagsFromString("--no-wasm-lazy-compilation");
+
 describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) => {
   let one: Device;
   let two: Device;
+  let wide: Device;
   beforeAll(async () => {
     one = await cpuDevice({ threads: 1, simd });
+    // Before `two`: the engine keeps the code of a module, and theirs is the same.
+    wide = await wideDevice({ threads: 2, simd });
     two = await cpuDevice({ threads: 2, simd });
   });
   afterAll(() => {
     one.destroy();
     two.destroy();
+    wide.destroy();
   });
 
   describe.each(weightStorages)("products with %s weights", (storage) => {
@@ -37,7 +56,7 @@ describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) =
       [40, 1280],
     ])("%i outputs of %i inputs", async (outputs, inputs) => {
       const results = await Promise.all(
-        [one, two].map(async (device) => {
+        [one, two, wide].map(async (device) => {
           const random = new Random(5);
           const { weight } = randomWeight(device, random, [outputs, inputs], storage);
           const { values } = randomTensor(device, random, [130, inputs]);
@@ -64,7 +83,7 @@ describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) =
           return all;
         }),
       );
-      expect(difference(results[1]!, results[0]!)).toBe(-1);
+      for (const result of results) expect(difference(result, results[0]!)).toBe(-1);
     });
   });
 
@@ -155,7 +174,7 @@ describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) =
     ])("%s", async (_, attend) => {
       const none = new Int32Array(0);
       let expected: Int32Array | undefined;
-      for (const device of [one, two]) {
+      for (const device of [one, two, wide]) {
         for (const layout of layouts) {
           const call = attend(device, layout, new Random(9));
           // All queries of the sequence at once.

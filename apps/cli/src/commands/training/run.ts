@@ -92,7 +92,7 @@ export async function runTraining(context: CommandContext, task: TrainingTask): 
       context: tokens,
       recompute: flags.recompute,
       teacher: teacher?.files.config,
-      threads: threadsOf(context.deviceName, context),
+      threads: threadsOf(context.deviceName, context.compute),
     });
     const programBytes = process.memoryUsage().rss;
     const job: TrainingJob = { ...task, data, context: tokens, memory, programBytes };
