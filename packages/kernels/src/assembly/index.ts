@@ -10,6 +10,7 @@ export { loadRows, storeRows } from "./cache";
 export { panelBytes, panelRows } from "./panels";
 export { canCode, packRows, repack, unpackRow } from "./rows";
 export { linear, useWideTile } from "./linear";
+export { tileOfHalves, tileWithMinima, tileWithoutScales, tileWithScales } from "./integer-tile";
 export { add, addScaled, argmax, gatedActivation, rmsNorm, rope, scale, softCap } from "./pointwise";
 export { attend, joinStates } from "./attention";
 export { segmentEnd } from "./segments";

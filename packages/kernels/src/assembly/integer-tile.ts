@@ -56,10 +56,10 @@ export function multiplyStrip(
     for (let q = 0; q < count; q++) {
       const x = quads + <usize>q * quadBytes + <usize>g * QUAD_GROUP;
       const to = sums + <usize>q * 128;
-      if (storage == Q6_K) tileOf(Q6_K, to, x, unpacked, some);
-      else if (storage == I8) tileOf(I8, to, x, unpacked, some);
-      else if (storage == Q4_1 || storage == Q4_K) tileOf(Q4_1, to, x, unpacked, some);
-      else tileOf(Q8_0, to, x, unpacked, some);
+      if (storage == Q6_K) tileOfHalves(to, x, unpacked, some);
+      else if (storage == I8) tileWithoutScales(to, x, unpacked, some);
+      else if (storage == Q4_1 || storage == Q4_K) tileWithMinima(to, x, unpacked, some);
+      else tileWithScales(to, x, unpacked, some);
     }
   }
 }
@@ -67,6 +67,26 @@ export function multiplyStrip(
 /** Address of the scales of a strip of `I8`. */
 export function stripScales(panels: usize, inputs: i32, row: i32): usize {
   return panelOf(panels, I8, inputs, row) + <usize>(row & (panelRows(I8) - 8)) * 4;
+}
+
+// The module exports the tiles, for one reason: what it exports is not merged into one function that asks for the storage
+// in its innermost loop, where engines would not join vectors.
+
+/** Two scales per group. */
+export function tileOfHalves(sums: usize, x: usize, w: usize, groups: i32): void {
+  tileOf(Q6_K, sums, x, w, groups);
+}
+
+export function tileWithoutScales(sums: usize, x: usize, w: usize, groups: i32): void {
+  tileOf(I8, sums, x, w, groups);
+}
+
+export function tileWithMinima(sums: usize, x: usize, w: usize, groups: i32): void {
+  tileOf(Q4_1, sums, x, w, groups);
+}
+
+export function tileWithScales(sums: usize, x: usize, w: usize, groups: i32): void {
+  tileOf(Q8_0, sums, x, w, groups);
 }
 
 /** To be inlined with a constant `storage`, which stands for those with the same parts. */
