@@ -1,12 +1,8 @@
-import { setFlagsFromString } from "node:v8";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { simdKernels } from "./kernels";
 import type { Kernels } from "./kernels";
 import { plainKernels } from "./plain-kernels";
 import { normals } from "./test-support";
-
-// Node 20 has relaxed SIMD behind this flag; later engines have it without.
-setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 const SIZE = 4096;
 

@@ -1,7 +1,7 @@
 import { matrix, multiply, symmetricForm, trace, type Matrix } from "@transmla/low-rank";
 import { describe, expect, it } from "vitest";
 import { randomInputMoment, randomMatrix } from "../testing";
-import { fullLatent, jointCompression, lowRankQuery } from "./joint-compression";
+import { balanceRatio, fullLatent, jointCompression, lowRankQuery } from "./joint-compression";
 
 const hidden = 12;
 const moment = randomInputMoment(hidden, 2);
@@ -72,6 +72,32 @@ describe("jointCompression", () => {
     const values = randomMatrix(6, hidden + 1, 11);
     const { down, valueUp } = jointCompression(matrix(10, hidden + 1), values, moment, 6);
     expect(error(multiply(valueUp, down), values)).toBeLessThan(1e-18);
+  });
+});
+
+describe("balanceRatio", () => {
+  const values = randomMatrix(6, hidden + 1, 11);
+  const keys = randomMatrix(10, hidden + 1, 16);
+  const noise = matrix(
+    10,
+    hidden + 1,
+    keys.data.map((value) => 1e-8 * value),
+  );
+
+  it("does not make as large as the values what is only rounding", () => {
+    const restored = (rounding: number) => {
+      const ratio = balanceRatio(noise, values, moment, rounding);
+      const { down, valueUp } = jointCompression(noise, values, moment, 6, ratio);
+      return error(multiply(valueUp, down), values);
+    };
+    expect(restored(1e-6)).toBeLessThan(1e-12);
+    expect(restored(0)).toBeGreaterThan(0.1);
+  });
+
+  it("balances keys above it", () => {
+    const ratio = balanceRatio(keys, values, moment);
+    expect(balanceRatio(keys, values, moment, 1e-6)).toBe(ratio);
+    expect(ratio).not.toBe(1);
   });
 });
 

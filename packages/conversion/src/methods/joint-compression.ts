@@ -52,11 +52,19 @@ export function jointCompression(
   };
 }
 
-/** `mean_j ||K_j|| / mean_j ||V_j||` over rows `j`; 1 where one of the two is zero. */
-export function balanceRatio(keys: Matrix, values: Matrix, inputMoment: Matrix): number {
+/**
+ * `mean_j ||K_j|| / mean_j ||V_j||` over rows `j`; 1 where one of the two is zero. Keys whose mean norm is at most
+ * `rounding` count as zero: made as large as the values, what rounding left of them would take the latent's rank.
+ */
+export function balanceRatio(
+  keys: Matrix,
+  values: Matrix,
+  inputMoment: Matrix,
+  rounding = 0,
+): number {
   const keyNorm = meanRowNorm(keys, inputMoment);
   const valueNorm = meanRowNorm(values, inputMoment);
-  return keyNorm > 0 && valueNorm > 0 ? keyNorm / valueNorm : 1;
+  return keyNorm > rounding && valueNorm > 0 ? keyNorm / valueNorm : 1;
 }
 
 /** The latent that is keys and values themselves: no compression. */
@@ -87,7 +95,7 @@ export function lowRankQuery(
 }
 
 /** `mean_j sqrt(E[y_j^2])` of `y = rows x~`. */
-function meanRowNorm(rows: Matrix, inputMoment: Matrix): number {
+export function meanRowNorm(rows: Matrix, inputMoment: Matrix): number {
   const products = multiply(rows, inputMoment);
   let total = 0;
   for (let row = 0; row < rows.rows; row++) {

@@ -11,8 +11,17 @@ import type { GroupedAttentionConfig, LatentAttentionConfig } from "@transmla/mo
 import type { GroupedWeights, LatentWeights } from "../weights";
 import { carriedOver } from "./carried-over";
 import { behindHeadNorms } from "./head-norms";
-import { fullLatent, jointCompression, lowRankQuery } from "./joint-compression";
+import {
+  balanceRatio,
+  fullLatent,
+  jointCompression,
+  lowRankQuery,
+  meanRowNorm,
+} from "./joint-compression";
 import { roRope, type RoRope } from "./ro-rope";
+
+/** Position-free keys of this part of all keys' norm are what float32 activations left of a rotation that takes everything. */
+const ROUNDING = 1e-6;
 
 /** Sizes of one converted layer. */
 export interface TransmlaSizes {
@@ -83,8 +92,10 @@ export function transmlaLatent(
   const { ropeDim, kvLoraRank, qLoraRank } = sizes;
   const rotated = multiply(rotation, weights.key);
   const nopeKeys = rowSlice(rotated, ropeDim);
+  const rounding = ROUNDING * meanRowNorm(rotated, inputMoment);
+  const ratio = balanceRatio(nopeKeys, weights.value, inputMoment, rounding);
   const joint = kvLoraRank
-    ? jointCompression(nopeKeys, weights.value, inputMoment, kvLoraRank)
+    ? jointCompression(nopeKeys, weights.value, inputMoment, kvLoraRank, ratio)
     : fullLatent(nopeKeys, weights.value);
   const lowRank = qLoraRank ? lowRankQuery(weights.query, inputMoment, qLoraRank) : undefined;
   const query = lowRank ? withBiasOf(lowRank.basis, weights.query) : weights.query;

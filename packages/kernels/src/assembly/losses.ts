@@ -1,4 +1,3 @@
-import { madd } from "./madd";
 import { exp4, sum4 } from "./exp";
 
 /** Largest of `count` numbers. */
@@ -127,15 +126,19 @@ export function divergence(
   }
 }
 
-/** `y = forQ y - forP e^((teacher - shift) inverse)`. */
+/**
+ * `y = forQ y - forP e^((teacher - shift) inverse)`. Both products are rounded, never one fused with the difference: equal
+ * distributions must have no gradient, since Adam would make whole steps of what rounding leaves.
+ */
 function differences(y: usize, teacher: usize, count: i32, shift: f32, inverse: f32, forQ: f32, forP: f32): void {
   const shifts = f32x4.splat(shift);
   const inverses = f32x4.splat(inverse);
-  const factors = f32x4.splat(-forP);
+  const factorsQ = f32x4.splat(forQ);
+  const factorsP = f32x4.splat(forP);
   let i: usize = 0;
   for (; i < <usize>(count & ~3) * 4; i += 16) {
     const e = exp4(f32x4.mul(f32x4.sub(v128.load(teacher + i), shifts), inverses));
-    v128.store(y + i, madd(f32x4.mul(v128.load(y + i), f32x4.splat(forQ)), e, factors));
+    v128.store(y + i, f32x4.sub(f32x4.mul(v128.load(y + i), factorsQ), f32x4.mul(e, factorsP)));
   }
   for (; i < <usize>count * 4; i += 4) {
     const e = f32x4.extract_lane(exp4(f32x4.splat((load<f32>(teacher + i) - shift) * inverse)), 0);

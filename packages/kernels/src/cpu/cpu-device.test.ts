@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { conformance } from "../conformance";
 import { expectCode, randomTensor, randomWeight, tensorOf } from "../conformance/expectations";
@@ -7,9 +6,6 @@ import type { Device, LatentAttention, Weight } from "../device";
 import { decodeRows } from "../storage";
 import { cpuDevice } from "./cpu-device";
 import { supports } from "./module";
-
-// Node 20 has relaxed SIMD behind this flag; later engines have it without.
-setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 for (const simd of ["simd128", "relaxed"] as const) {
   describe.skipIf(!supports(simd))(`the ${simd} build, which this engine must know`, () => {

@@ -17,9 +17,6 @@ const bits = async (device: Device, tensor: Tensor) =>
 const difference = (actual: Int32Array, expected: Int32Array) =>
   actual.length === expected.length ? actual.findIndex((x, i) => x !== expected[i]) : 0;
 
-// Node 20 has relaxed SIMD behind this flag; later engines have it without.
-setFlagsFromString("--experimental-wasm-relaxed-simd");
-
 /** With 256-bit vectors where the engine can join pairs of 128 bits: only its optimising compiler does. */
 async function wideDevice(options: CpuDeviceOptions): Promise<Device> {
   const joins = process.arch === "x64" && Number.parseInt(process.versions.node, 10) >= 24;

@@ -206,7 +206,7 @@ describe("without shared memory", () => {
 
   test("the device runs on one thread and says why", async () => {
     vi.stubGlobal("SharedArrayBuffer", undefined);
-    const device = await cpuDevice({ threads: 2 });
+    const device = await cpuDevice({ threads: 2, simd: "simd128" });
     expect(device.threads).toBe(1);
     expect(device.threadsReason).toContain("Cross-Origin-Opener-Policy");
     const [expected] = await results(1, "linear, one row", 1);

@@ -3,9 +3,11 @@ import { trainingConformance } from "../conformance";
 import { Random } from "../conformance/random";
 import { cpuDevice } from "./cpu-device";
 
-for (const threads of [1, 2]) {
-  const simd = threads === 1 ? "simd128" : "auto";
-  trainingConformance(`the CPU device on ${threads} threads`, () => cpuDevice({ threads, simd }));
+for (const simd of ["simd128", "relaxed"] as const) {
+  for (const threads of [1, 2]) {
+    const name = `the CPU device, ${simd}, ${threads} threads`;
+    trainingConformance(name, () => cpuDevice({ threads, simd }));
+  }
 }
 
 describe("sums over rows", () => {

@@ -54,6 +54,7 @@ describe("to GGUF", () => {
         bytesSource(await ggufBytes(await openGolden(family), { weights: "F32" })),
       );
       const expected = await openGguf(await fileSource(golden(`${family}/model.gguf`)));
+      onTestFinished(() => expected.close());
       expect([...exported.tensors.keys()].toSorted()).toEqual(
         [...expected.tensors.keys()].toSorted(),
       );

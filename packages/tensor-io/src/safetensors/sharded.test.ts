@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { folder as diskFolder } from "../folder-node";
 import { memoryFolder } from "../folder";
 import { memorySink } from "../sink";
@@ -38,6 +38,7 @@ describe("reading", () => {
   test("a checkpoint that the Hugging Face tools sharded", async () => {
     const order = await goldenJson<TensorSpec[]>("sharded-order.json");
     const checkpoint = await openSafetensorsFolder(diskFolder(goldenPath("sharded")));
+    onTestFinished(() => checkpoint.close());
     expect(new Set(checkpoint.tensors.keys())).toEqual(new Set(order.map(({ name }) => name)));
     for (const { name, dtype, shape } of order) {
       expect(checkpoint.tensors.get(name)).toMatchObject({ dtype, shape });
@@ -158,6 +159,7 @@ describe("writing", () => {
   test("the same shards as the Hugging Face tools, byte for byte, and the same index", async () => {
     const order = await goldenJson<TensorSpec[]>("sharded-order.json");
     const source = await openSafetensorsFolder(diskFolder(goldenPath("sharded")));
+    onTestFinished(() => source.close());
     const files = new Map<string, Uint8Array>();
     const plan = planShards(order, { maxShardBytes: 300, metadata: source.metadata });
     const writer = await ShardedWriter.create(memoryFolder(files), plan);

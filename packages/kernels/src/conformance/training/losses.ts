@@ -1,4 +1,4 @@
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { expectClose, randomTensor, soil, tensorOf } from "../expectations";
 import { numericGradients } from "../finite-differences";
 import { Random } from "../random";
@@ -62,6 +62,14 @@ export function lossTests(subject: TrainingSubject): void {
       await expectClose(subject, result.gradient, [4, columns], gradient!);
     });
   }
+
+  test("a divergence from itself has no gradient at all", async () => {
+    const { device } = subject;
+    const { tensor } = randomTensor(device, new Random(42), [4, 35], 5);
+    const { losses, gradient } = device.training.divergence(tensor, tensor, 1.7, weights);
+    expect(new Set(await device.read(losses))).toEqual(new Set([0]));
+    expect((await device.read(gradient)).every((x) => x === 0)).toBe(true);
+  });
 
   test("a row of large logits, and a teacher that excludes tokens", async () => {
     const { device } = subject;
