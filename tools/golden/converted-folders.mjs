@@ -45,7 +45,7 @@ const formats = {
     conversions: {
       // Query biases, so two query factors; transmla's ladder.
       qwen2: { method: "transmla", freqFold: 4 },
-      // Dense queries, llama3 scaling, the ladder of the highest frequencies.
+      // Dense queries, llama3 scaling, a ladder in steps.
       "llama-llama3-rope": { method: "output-aware" },
     },
   },

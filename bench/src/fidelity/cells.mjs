@@ -13,7 +13,10 @@ export const blocks = {
 };
 
 /** To be raised when a method converts differently with the same options, so that its cells are measured again. */
-const revisions = { transmla: 1, "output-aware": 6 };
+const revisions = {
+  transmla: { native: 1, deepseek: 1 },
+  "output-aware": { native: 6, deepseek: 7 },
+};
 
 /**
  * All cells of the table, most important first: both methods at all sizes, then the left-out steps at the smallest, then the rest; the
@@ -88,7 +91,7 @@ export function settingsOf(cell) {
   return {
     options: conversionOptions(cell),
     ...(method === "output-aware" && { steps }),
-    revision: revisions[method],
+    revision: revisions[method][cell.block],
     calibration: { ...calibration, seed },
     evaluation: { context, tokens: evaluationTokens },
   };

@@ -184,10 +184,10 @@ async function settled(
 ): Promise<ConversionPlan> {
   const { chooseSizes } = methods[plan.method];
   if (!chooseSizes) return plan;
-  const { ropeDim, layers } = choices ?? {};
+  const { ropeDim, ladderStep, layers } = choices ?? {};
   return withChosenSizes(
     plan,
-    ropeDim === undefined ? await chooseSizes(job) : { ropeDim, layers },
+    ropeDim === undefined ? await chooseSizes(job) : { ropeDim, ladderStep, layers },
   );
 }
 

@@ -44,11 +44,8 @@ export {
   queryEnergies,
   type FrequencyRotation,
 } from "./methods/output-aware/rotations";
-export {
-  highestFrequencies,
-  selectRotated,
-  type KeyComponent,
-} from "./methods/output-aware/selection";
+export { selectRotated, type KeyComponent } from "./methods/output-aware/selection";
+export { ladderComponents, ladderFrequencies } from "./methods/output-aware/ladder";
 export {
   splitKeys,
   splitQueries,

@@ -39,16 +39,20 @@ export interface LatentSizes extends LayerSizes {
   readonly qLoraRank?: number | undefined;
   /** See `FormatNeeds`. */
   readonly standardLadder?: boolean | undefined;
+  /** How many of the original's frequencies such a ladder goes on at a time, at least 1 (the default: its highest ones). */
+  readonly ladderStep?: number | undefined;
   /** For method `output-aware`. */
   readonly steps?: OutputAwareSteps | undefined;
   /** Values of `ropeDim` to choose from on held-out calibration text, the sum with `kvLoraRank` staying; absent when it is settled. */
   readonly ropeDimCandidates?: readonly number[] | undefined;
+  /** Values of `ladderStep` to choose from in the same way; those that lead beyond the lowest frequency are left out. */
+  readonly ladderSteps?: readonly number[] | undefined;
   /** Whether held-out calibration text may still give layers sizes of their own. */
   readonly layersDiffer?: boolean | undefined;
 }
 
 /** What the calibration text settles about sizes. */
-export type ChosenSizes = Pick<LatentSizes, "ropeDim" | "layers">;
+export type ChosenSizes = Pick<LatentSizes, "ropeDim" | "ladderStep" | "layers">;
 
 /** A layer's sizes. */
 export function sizesOfLayer({ layers, ...sizes }: LatentSizes, layer: number): LatentSizes {

@@ -67,7 +67,7 @@ export function planConversion(files: ModelFiles, options: ConversionOptions): C
 /** The plan with sizes that were chosen on the calibration text; the cache is as large as before. */
 export function withChosenSizes(
   plan: ConversionPlan,
-  { ropeDim, layers }: ChosenSizes,
+  { ropeDim, ladderStep, layers }: ChosenSizes,
 ): ConversionPlan {
   const { files, options, sizes } = plan;
   const originals = files.config.layers.map(({ attention }) => convertible(attention));
@@ -76,8 +76,10 @@ export function withChosenSizes(
     ...sizes,
     ropeDim,
     kvLoraRank,
+    ladderStep,
     layers,
     ropeDimCandidates: undefined,
+    ladderSteps: undefined,
     layersDiffer: undefined,
   };
   return planWith(files, options, settled, originals);

@@ -6,6 +6,7 @@ import {
 } from "@transmla/models";
 import { JsonNumber, type JsonObject, type JsonValue } from "@transmla/tensor-io";
 import { ConversionError } from "../errors";
+import { LADDER_STEPS } from "../methods/output-aware/ladder";
 import type { FormatModel, OutputFormat } from "./format";
 
 /**
@@ -54,15 +55,18 @@ export function refused(format: string, part: string, instead: string): Conversi
 }
 
 /**
- * The `rope_theta` that gives all layers' frequencies: the original's for every `d / d_rope`-th frequency of a head, or
- * `theta^(d_rope / d)` for the highest. Scalings by frequency (linear, llama3) stay as they are.
+ * The `rope_theta` that gives all layers' frequencies, `theta^(s d_rope / d)` where each is `s` of the original's below the one before
+ * it. Scalings by frequency (linear, llama3) stay as they are.
  */
 function ropeBase({ original, config }: FormatModel): number {
   const { layers } = config;
   const { nopeDim: headDim, ropeDim } = layers[0].attention as LatentAttentionConfig;
   const theta = original.get("rope_theta");
   const base = theta instanceof JsonNumber ? theta.value : 10000;
-  const candidates = [base ** (ropeDim / headDim), base];
+  // Steps of `output-aware` and of `transmla`.
+  const candidates = [...LADDER_STEPS, headDim / ropeDim].map(
+    (step) => base ** ((step * ropeDim) / headDim),
+  );
   const found = candidates.find((candidate) => {
     const stock = parseConfig(deepseekFields({ original, config }, candidate)).layers[0].attention;
     const sameScale = stock.scale === 1 / Math.sqrt(headDim + ropeDim);

@@ -1,7 +1,13 @@
-import { cacheNumbersPerToken, openModel, type ModelFiles } from "@transmla/models";
+import {
+  cacheNumbersPerToken,
+  openModel,
+  type GroupedAttentionConfig,
+  type ModelFiles,
+} from "@transmla/models";
 import { describe, expect, it } from "vitest";
 import { planConversion } from "../../plan";
-import { changedLlama, converted, golden, tokens } from "../../testing-models";
+import { changedLlama, changedModel, converted, golden, tokens } from "../../testing-models";
+import { ladderComponents, ladderFrequencies, ladderStepsOf, reaches } from "./ladder";
 
 const half = { method: "output-aware", keep: 0.5 } as const;
 
@@ -38,6 +44,66 @@ describe("the rotated part", () => {
       steps: { splitByLoss: false },
     });
     expect(report).toMatchObject({ ropeDim: 8, kvLoraRank: 8 });
+  });
+});
+
+describe("the ladder of the stock layout", () => {
+  // Frequencies 1, 1/2, 1/4, 1/8, and everything that attention sees at the third: a ladder of two reaches it in steps of two.
+  const source = () =>
+    changedModel("llama", {
+      config: { rope_theta: 16 },
+      change: (name, values, columns) => {
+        if (!/[qk]_proj/.test(name)) return;
+        for (let row = 0; row * columns < values.length; row++) {
+          const factor = row % 4 === 2 ? 1.5 : 0;
+          for (let i = row * columns; i < (row + 1) * columns; i++) values[i] *= factor;
+        }
+        // Both heads' keys alike: one component has all of them.
+        if (/k_proj/.test(name)) values.copyWithin(8 * columns, 0, 8 * columns);
+      },
+    });
+  const stock = { method: "output-aware", format: "deepseek", kvLoraRank: 17, ropeDim: 4 } as const;
+  const sequences = Array.from({ length: 24 }, (_, seed) => tokens(32, seed + 1));
+  const convertedWith = async (steps: { splitByLoss?: boolean }) => {
+    const { report, latent } = await converted(await source(), { ...stock, steps }, sequences);
+    const [{ attention }] = latent.config.layers;
+    const errors = report.layers.map(({ outputError }) => outputError);
+    return { frequencies: [...attention.frequencies], error: Math.max(...errors) };
+  };
+
+  it("goes as far down as held-out text wants", async () => {
+    const chosen = await convertedWith({});
+    const highest = await convertedWith({ splitByLoss: false });
+    expect(chosen.frequencies).toEqual([1, 1 / 4]);
+    expect(highest.frequencies).toEqual([1, 1 / 2]);
+    expect(chosen.error).toBeLessThan(1e-9);
+    expect(highest.error).toBeGreaterThan(0.3);
+  });
+});
+
+describe("ladders", () => {
+  const frequencies = Float64Array.from({ length: 8 }, (_, i) => 2 ** -i);
+  const original = { headDim: 16, frequencies } as GroupedAttentionConfig;
+
+  it("rotate the nearest component at a frequency of their one base", () => {
+    expect(ladderComponents(4, 1.5).map(({ frequency }) => frequency)).toEqual([0, 2, 3, 5]);
+    expect([...ladderFrequencies(original, 4, 1.5)]).toEqual([1, 2 ** -1.5, 2 ** -3, 2 ** -4.5]);
+    expect([...ladderFrequencies(original, 3, 3)]).toEqual([1, 2 ** -3, 2 ** -6]);
+  });
+
+  it("end within the original's frequencies", () => {
+    expect([1, 1.25, 1.5, 2].map((step) => reaches(original, 6, step))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it("take whole steps where frequencies are scaled one by one", () => {
+    const scaled = frequencies.map((f, i) => (i > 4 ? f / 8 : f));
+    expect(ladderStepsOf({ ...original, frequencies: scaled })).toEqual([1, 2, 3]);
+    expect(ladderStepsOf(original)).toEqual([1, 1.25, 1.5, 2, 3]);
   });
 });
 

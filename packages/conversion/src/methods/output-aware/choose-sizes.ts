@@ -2,7 +2,8 @@ import { cacheNumbersPerToken, type GroupedAttentionConfig } from "@transmla/mod
 import type { ChosenSizes, LayerSizes } from "../../options";
 import type { ConversionJob } from "../method";
 import { allocate, type MeasuredSizes } from "./allocate";
-import { eachTrial, type Trial } from "./trial";
+import { reaches } from "./ladder";
+import { eachTrial, type Trial, type TrialError } from "./trial";
 
 /** Parts of the cache that may be rotated. */
 const SHARES = [1 / 6, 1 / 4, 3 / 8, 1 / 2];
@@ -29,60 +30,72 @@ function pairsOf(dims: number): number {
 
 /**
  * Chooses sizes by the error of the attention's output on held-out sequences, in one pass over some calibration text: how much of the cache
- * is rotated, and the size of every layer where they may differ.
+ * is rotated, at which ladder of frequencies where there must be one, and the size of every layer where they may differ.
  */
 export async function chooseSizes(job: ConversionJob): Promise<ChosenSizes> {
-  const { ropeDimCandidates = [], layersDiffer, ropeDim: given, kvLoraRank } = job.sizes;
+  const { ropeDimCandidates = [], ladderSteps = [], layersDiffer } = job.sizes;
+  const { ropeDim: given, kvLoraRank } = job.sizes;
   const layers = job.files.config.layers.length;
+  const original = job.files.config.layers[0].attention as GroupedAttentionConfig;
   const budget = kvLoraRank + given;
-  const splits = new SplitErrors(budget, ropeDimCandidates, layers);
+  const splits = new TrialErrors(ropeDimCandidates);
+  const ladders = new TrialErrors(ladderSteps);
   const sizes = new LayerSizeErrors(job, budget);
+  const sampled = splits.open || ladders.open ? sampledLayers(layers) : new Set<number>();
+  const ropeDim = () => splits.best ?? given;
   await eachTrial(
     job,
     layersDiffer
       ? { phase: "choosing sizes", tried: new Set(Array.from({ length: layers }, (_, i) => i)) }
-      : { phase: "choosing the split", tried: splits.layers },
+      : { phase: "choosing the split", tried: sampled },
     async (layer, trial) => {
-      if (splits.layers.has(layer)) await splits.measure(trial);
-      if (layersDiffer) await sizes.measure(layer, trial, (splits.best ?? given) / budget);
+      if (sampled.has(layer)) {
+        await splits.measure((dim) => trial({ ropeDim: dim, kvLoraRank: budget - dim }, {}));
+        const split = { ropeDim: ropeDim(), kvLoraRank: budget - ropeDim() };
+        await ladders.measure((ladderStep) =>
+          reaches(original, split.ropeDim / 2, ladderStep)
+            ? trial({ ...split, ladderStep }, {})
+            : undefined,
+        );
+      }
+      if (layersDiffer) await sizes.measure(layer, trial, ropeDim() / budget);
     },
   );
-  const ropeDim = splits.best ?? given;
-  return layersDiffer ? { ropeDim, layers: sizes.best(ropeDim / budget) } : { ropeDim };
+  return {
+    ropeDim: ropeDim(),
+    ladderStep: ladders.best,
+    layers: layersDiffer ? sizes.best(ropeDim() / budget) : undefined,
+  };
 }
 
-/**
- * How much of the cache carries rotated keys and how much the latent. Some layers are converted with every candidate; the error relative
- * to the output decides by its mean over the layers.
- */
-class SplitErrors {
-  /** The layers that are tried; none where there is nothing to choose. */
-  readonly layers: ReadonlySet<number>;
+/** The layers that are tried where all have the same. */
+function sampledLayers(layers: number): ReadonlySet<number> {
+  return new Set(DEPTHS.map((depth) => Math.min(layers - 1, Math.floor(depth * layers))));
+}
+
+/** Errors of candidates, each relative to the output, summed over the layers that are tried. */
+class TrialErrors {
   private readonly errors: number[];
 
-  constructor(
-    private readonly budget: number,
-    private readonly candidates: readonly number[],
-    layers: number,
-  ) {
-    const depths = this.open ? DEPTHS : [];
-    this.layers = new Set(depths.map((depth) => Math.min(layers - 1, Math.floor(depth * layers))));
+  constructor(private readonly candidates: readonly number[]) {
     this.errors = candidates.map(() => 0);
   }
 
+  /** Whether there is anything to choose. */
   get open(): boolean {
     return this.candidates.length > 1;
   }
 
-  async measure(trial: Trial): Promise<void> {
-    for (const [index, ropeDim] of this.candidates.entries()) {
-      const sizes = { ropeDim, kvLoraRank: this.budget - ropeDim };
-      const { difference, energy } = await trial(sizes, {});
-      this.errors[index] += difference / (energy + Number.MIN_VALUE);
+  /** @param trial nothing for a candidate that is impossible */
+  async measure(trial: (candidate: number) => Promise<TrialError> | undefined): Promise<void> {
+    if (!this.open) return;
+    for (const [index, candidate] of this.candidates.entries()) {
+      const error = await trial(candidate);
+      this.errors[index] += error ? error.difference / (error.energy + Number.MIN_VALUE) : Infinity;
     }
   }
 
-  /** The best so far; before the first layer is tried the least, which leaves most to the values. */
+  /** The best so far; before the first layer is tried the first: the least rotated part, the highest frequencies. */
   get best(): number | undefined {
     return this.candidates[this.errors.indexOf(Math.min(...this.errors))];
   }

@@ -5,6 +5,7 @@ import type { ConversionJob, ConversionMethod, ConvertedLayer, LayerConverter } 
 import { ParallelStreams } from "../parallel-streams";
 import { chooseSizes, splitCandidates } from "./choose-sizes";
 import { LayerFit } from "./layer-fit";
+import { ladderStepsOf } from "./ladder";
 import { outputAwareConfig } from "./output-aware";
 import { withDefaults, type OutputAwareSteps } from "./steps";
 
@@ -26,13 +27,15 @@ export const outputAwareMethod: ConversionMethod = {
     const ropeDims = Array.from({ length: pairs }, (_, i) => 2 * (i + 1));
     const sizes = compressedSizes(original, options, ropeDims);
     const chosen = { ...sizes, standardLadder, steps: withDefaults(options.steps) };
-    if (options.ropeDim !== undefined) return chosen;
     const { splitByLoss, sizesByLoss } = chosen.steps;
+    const ladderSteps = standardLadder && splitByLoss ? ladderStepsOf(original) : undefined;
+    if (options.ropeDim !== undefined) return { ...chosen, ladderSteps };
     const budget = sizes.kvLoraRank + sizes.ropeDim;
     const candidates = splitCandidates(budget, ropeDims.at(-1)!);
     return {
       ...chosen,
       ropeDimCandidates: splitByLoss ? candidates : undefined,
+      ladderSteps,
       layersDiffer: sizesByLoss && !standardLadder,
     };
   },
@@ -68,8 +71,8 @@ class OutputAwareConverter implements LayerConverter {
   }
 
   get choices(): Partial<LatentSizes> {
-    const { ropeDim, layers } = this.job.sizes;
-    return { ropeDim, layers };
+    const { ropeDim, ladderStep, layers } = this.job.sizes;
+    return { ropeDim, ladderStep, layers };
   }
 
   resume(layer: number, converted: ConvertedLayer): Promise<void> {

@@ -5,8 +5,9 @@ import type { GroupedWeights, LatentWeights } from "../../weights";
 import { carriedOver } from "../carried-over";
 import type { ExpectedPhases } from "./expected-phase";
 import { outputAwareLatent, queryMetric } from "./factorisation";
+import { ladderComponents, ladderFrequencies } from "./ladder";
 import { complexRotations, queryEnergies, type FrequencyRotation } from "./rotations";
-import { highestFrequencies, selectRotated } from "./selection";
+import { selectRotated } from "./selection";
 import { featureMoments, startingMaps } from "./score-maps";
 import { splitKeys, splitQueries, type SplitQueries } from "./split";
 import { allSteps, type OutputAwareSteps } from "./steps";
@@ -15,8 +16,10 @@ import { allSteps, type OutputAwareSteps } from "./steps";
 export interface OutputAwareSizes {
   readonly ropeDim: number;
   readonly kvLoraRank: number;
-  /** Rotate the highest frequencies once each, in every layer the same, where a format can say no others. */
+  /** Rotate a ladder of frequencies once each, in every layer the same, where a format can say no others (`ladder.ts`). */
   readonly standardLadder?: boolean | undefined;
+  /** Default 1. */
+  readonly ladderStep?: number | undefined;
 }
 
 /** The converted attention; which frequencies are kept is known after calibration only. */
@@ -108,8 +111,9 @@ export function outputAwareWeights(
 ): InitialWeights {
   const squares = phases.re.map((re, index) => re ** 2 + phases.im[index] ** 2);
   const pairs = sizes.ropeDim / 2;
-  const kept = sizes.standardLadder
-    ? highestFrequencies(pairs)
+  const { standardLadder, ladderStep = 1 } = sizes;
+  const kept = standardLadder
+    ? ladderComponents(pairs, ladderStep)
     : selectRotated(rotations, energies, squares, original, pairs, steps);
   const split = splitKeys(weights, original, rotations, kept);
   const queriesOf = (query: Matrix) =>
@@ -121,10 +125,9 @@ export function outputAwareWeights(
   };
   const { kvLoraRank } = sizes;
   const latent = outputAwareLatent(weights, original, metrics, keyMoment, kvLoraRank, steps);
-  const frequencies = Float64Array.from(
-    split.frequencyIndex,
-    (index) => original.frequencies[index],
-  );
+  const frequencies = standardLadder
+    ? ladderFrequencies(original, pairs, ladderStep)
+    : Float64Array.from(split.frequencyIndex, (index) => original.frequencies[index]);
   return {
     keptEnergy: latent.keptEnergy,
     queryMaps: startingMaps(original, unit, latent.keyUp),

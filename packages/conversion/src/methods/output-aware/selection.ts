@@ -9,14 +9,6 @@ export interface KeyComponent {
 }
 
 /**
- * The leading component of each of the highest frequencies, which turn most: a ladder of one rotary base,
- * `theta^(ropeDim / headDim)`.
- */
-export function highestFrequencies(pairs: number): KeyComponent[] {
-  return Array.from({ length: pairs }, (_, frequency) => ({ frequency, component: 0 }));
-}
-
-/**
  * How far the loss of a component's rotation counts. What is constant in the loss the score refit repairs, and the expected phase knows
  * the distances of the calibration only: the full loss (1) keeps too many high frequencies, energy alone (0) low ones that hardly turn
  * (docs/decisions/0012 and 0019).

@@ -1,5 +1,5 @@
 import { loadDecoderLayer, WeightLoader } from "@transmla/models";
-import type { LayerSizes } from "../../options";
+import type { LatentSizes, LayerSizes } from "../../options";
 import type { ConversionProgress } from "../../progress";
 import type { WrittenWeights } from "../../weights";
 import type { ConversionJob } from "../method";
@@ -19,7 +19,10 @@ export interface TrialError {
 }
 
 /** Converts a layer to given sizes on a part of the calibration text, with some steps left out or taken, and judges it on another. */
-export type Trial = (sizes: LayerSizes, changes: Partial<OutputAwareSteps>) => Promise<TrialError>;
+export type Trial = (
+  sizes: LayerSizes & Pick<LatentSizes, "ladderStep">,
+  changes: Partial<OutputAwareSteps>,
+) => Promise<TrialError>;
 
 /** Runs `body` for the layers `tried` of the original, in order; nothing at all where there are none. */
 export async function eachTrial(
