@@ -74,12 +74,12 @@ export class Bench {
     const files = await openModel(output);
     const model = await loadModel(files, this.#device, { signal });
     await files.close();
-    const { kvLoraRank, ropeDim, freqFold, keptFraction, warnings } = report;
+    const { kvLoraRank, ropeDim, freqFold, ladderStep, keptFraction, warnings } = report;
     this.#conversion = {
       key,
       model,
       seconds: report.seconds,
-      report: { kvLoraRank, ropeDim, freqFold, keptFraction, warnings },
+      report: { kvLoraRank, ropeDim, freqFold, ladderStep, keptFraction, warnings },
     };
     return this.#conversion;
   }

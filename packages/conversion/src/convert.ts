@@ -66,6 +66,8 @@ export interface ConversionReport {
   readonly ropeDim: number;
   /** Absent where the method does not fold. */
   readonly freqFold?: number | undefined;
+  /** How many of the original's frequencies the rotated ones go on at a time; absent where they need not be a ladder. */
+  readonly ladderStep?: number | undefined;
   /** Cached numbers per token, all layers. */
   readonly cacheBefore: number;
   readonly cacheAfter: number;
@@ -137,12 +139,14 @@ async function execute(
     await writeFile(output, "config.json", configBytes(plan, config));
     await store?.clear();
     const { freqFold, warnings = [] } = converter;
+    const { ladderStep } = plan.sizes;
     return {
       method: plan.method,
       format: plan.format,
       kvLoraRank: plan.sizes.kvLoraRank,
       ropeDim: plan.sizes.ropeDim,
       ...(freqFold === undefined ? {} : { freqFold }),
+      ...(ladderStep === undefined ? {} : { ladderStep }),
       cacheBefore: plan.cacheBefore,
       cacheAfter: plan.cacheAfter,
       keptFraction: plan.cacheAfter / plan.cacheBefore,

@@ -32,10 +32,11 @@ export function printReport(
   seconds: number,
 ): void {
   const { dim } = terminal.colour;
-  const { freqFold, layers, calibrationTokens } = report;
+  const { freqFold, ladderStep, layers, calibrationTokens } = report;
   const differ = layers.some((layer) => layer.kvLoraRank !== layers[0]!.kvLoraRank);
   const fold = freqFold === undefined ? "" : `, FreqFold ${freqFold}`;
-  const method = `${report.method}${fold}`;
+  const ladder = ladderStep === undefined ? "" : `, frequencies in steps of ${ladderStep}`;
+  const method = `${report.method}${fold}${ladder}`;
   terminal.print(...summary(terminal, job, { ...report, method }, differ), "");
   if (calibrationTokens > 0) {
     const rows = layers.map(({ layer, kvLoraRank, ropeDim, keptEnergy, outputError }) => [
