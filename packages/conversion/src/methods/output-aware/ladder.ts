@@ -21,7 +21,7 @@ export function reaches({ headDim }: GroupedAttentionConfig, pairs: number, step
   return Math.round((pairs - 1) * step) < headDim / 2;
 }
 
-/** The component that each pair of a ladder rotates. */
+/** The component that each of `pairs` pairs of a ladder rotates. @param step at least 1, or pairs would share one */
 export function ladderComponents(pairs: number, step: number): KeyComponent[] {
   return Array.from({ length: pairs }, (_, i) => ({
     frequency: Math.round(i * step),
@@ -29,7 +29,7 @@ export function ladderComponents(pairs: number, step: number): KeyComponent[] {
   }));
 }
 
-/** The frequency of each pair. */
+/** The frequency of each pair in radians per position, `[pairs]`; within the original's, see `reaches`. */
 export function ladderFrequencies(
   { frequencies }: GroupedAttentionConfig,
   pairs: number,
