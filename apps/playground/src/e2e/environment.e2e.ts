@@ -1,4 +1,4 @@
-import type { Browser } from "playwright";
+import type { Browser, Page } from "playwright";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { tokenizerGgufEntries } from "@transmla/generation";
@@ -29,17 +29,26 @@ afterAll(async () => {
   await app?.close();
 });
 
+/** When the first text of a page was painted, in ms: the entry may come after the text is in the document. */
+function firstPaint(page: Page): Promise<number> {
+  return page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        new PerformanceObserver((list) => {
+          const [paint] = list.getEntriesByName("first-contentful-paint");
+          if (paint) resolve(paint.startTime);
+        }).observe({ type: "paint", buffered: true });
+      }),
+  );
+}
+
 it("shows its first text within a second", async () => {
   const paints: number[] = [];
   // The best of three: the machine may be busy, the page may not.
   for (let run = 0; run < 3; run++) {
     const { page } = await openTab(browser, viewport);
     await page.goto(app.url);
-    await page.getByRole("button", { name: "Open the sample model" }).waitFor();
-    const [paint] = await page.evaluate(() =>
-      performance.getEntriesByName("first-contentful-paint").map(({ startTime }) => startTime),
-    );
-    paints.push(paint!);
+    paints.push(await firstPaint(page));
     await page.context().close();
   }
   expect(Math.min(...paints)).toBeLessThan(1000);
