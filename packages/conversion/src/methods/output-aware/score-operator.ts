@@ -25,12 +25,30 @@ export interface ScoreShape {
   readonly frequencies: Float64Array;
 }
 
-interface Prepared extends ScoreEquations {
-  /** Of its measured queries among those of all sequences. */
+/** Blocks that the measured queries of a sequence are cut into: of 4, five eighths of all pairs are computed where half see each other. */
+const BLOCKS = 4;
+
+/** Consecutive measured queries of a sequence with the tokens up to the last of them, since none sees a later one. */
+interface Block {
+  readonly sequence: ScoreEquations;
+  /** Rows `from … to - 1` of the sequence's measured queries. */
+  readonly from: number;
+  readonly to: number;
+  /** Number of its first query among those of all sequences. */
   readonly first: number;
+  /** Tokens. */
+  readonly length: number;
   /** Rotated keys times `scale`, `[length, width]`, and their transpose. */
   readonly forward: Weight;
   readonly backward: Weight;
+}
+
+/** A row of a block's logits, `[heads, to - from, length]`: it begins at `at`, and at `start` in what its sequence says of it. */
+interface LogitRow {
+  readonly at: number;
+  readonly start: number;
+  /** Tokens. */
+  readonly length: number;
 }
 
 /** The features of one head at the measured tokens of all sequences, `[count, features]`, and their transpose. */
@@ -44,7 +62,7 @@ interface Head {
  * in the inner product of a row's weighted, centred logits. All products run on a device, in float32.
  */
 export class ScoreOperator {
-  private readonly prepared: readonly Prepared[];
+  private readonly blocks: readonly Block[];
   private readonly heads: readonly Head[];
   /** Of the measured queries of all sequences. */
   private readonly angles: Angles;
@@ -65,7 +83,7 @@ export class ScoreOperator {
     const positions = sequences.flatMap((sequence) => [...positionsOfMeasured(sequence)]);
     this.angles = anglesOf(Int32Array.from(positions), shape.frequencies);
     let first = 0;
-    this.prepared = sequences.map((sequence) => {
+    this.blocks = sequences.flatMap((sequence) => {
       first += sequence.measured.length;
       return this.prepare(sequence, first - sequence.measured.length);
     });
@@ -73,7 +91,7 @@ export class ScoreOperator {
   }
 
   release(): void {
-    for (const { forward, backward } of this.prepared) {
+    for (const { forward, backward } of this.blocks) {
       this.device.release(forward);
       this.device.release(backward);
     }
@@ -86,37 +104,49 @@ export class ScoreOperator {
   /** Gradient at `maps` of half the weighted, centred square distance from the original's scores, with the sign of descent. */
   async descent(maps: readonly Matrix[]): Promise<{ descent: Matrix[]; loss: number }> {
     let loss = 0;
-    const descent = await this.throughLogits(maps, ({ scores, weights, positions }, logits) => {
-      for (let at = 0; at < logits.length; at++) logits[at] = scores[at] - logits[at];
-      loss += centre(logits, weights, positions.length);
+    const descent = await this.throughLogits(maps, ({ scores, weights }, logits, row) => {
+      const { at, start, length } = row;
+      for (let n = 0; n < length; n++) logits[at + n] = scores[start + n] - logits[at + n];
+      loss += centre(logits, weights, row);
     });
     return { descent, loss: loss / (this.count * this.shape.heads) };
   }
 
   /** The normal operator on a direction. */
   normal(directions: readonly Matrix[]): Promise<Matrix[]> {
-    return this.throughLogits(directions, ({ weights, positions }, logits) => {
-      centre(logits, weights, positions.length);
+    return this.throughLogits(directions, ({ weights }, logits, row) => {
+      centre(logits, weights, row);
     });
   }
 
-  /** `adjoint(change(logits(maps)))`, averaged over the measured queries. */
+  /** `adjoint(change(logits(maps)))`, averaged over the measured queries; `change` changes one row of logits in place. */
   private async throughLogits(
     maps: readonly Matrix[],
-    change: (sequence: Prepared, logits: Float32Array) => void,
+    change: (sequence: ScoreEquations, logits: Float32Array, row: LogitRow) => void,
   ): Promise<Matrix[]> {
     const queries: Float32Array[] = [];
     for (const [i, map] of maps.entries()) queries.push(await this.queries(i, map));
-    for (const sequence of this.prepared) {
-      const logits = await this.product(this.rowsOf(sequence, queries), sequence.forward);
-      change(sequence, logits);
-      const back = await this.product(logits, sequence.backward);
+    for (const block of this.blocks) {
+      const logits = await this.product(this.rowsOf(block, queries), block.forward);
+      for (const row of this.logitRows(block)) change(block.sequence, logits, row);
+      const back = await this.product(logits, block.backward);
       // What the logits were made from is not needed any more.
-      this.putRows(sequence, queries, back);
+      this.putRows(block, queries, back);
     }
     const sums: Matrix[] = [];
     for (const [i, rows] of queries.entries()) sums.push(await this.share(i, rows));
     return sums;
+  }
+
+  private *logitRows({ sequence, from, to, length }: Block): Generator<LogitRow> {
+    const { measured, positions } = sequence;
+    const row = { at: 0, start: 0, length };
+    for (let i = 0; i < this.shape.heads; i++) {
+      for (let m = from; m < to; m++, row.at += length) {
+        row.start = (i * measured.length + m) * positions.length;
+        yield row;
+      }
+    }
   }
 
   /** Rotated queries of a head at all measured tokens, `[count, width]`. */
@@ -140,9 +170,9 @@ export class ScoreOperator {
     return share;
   }
 
-  /** The rows of one sequence, `[heads, measured, width]`, from those of all. */
-  private rowsOf({ first, measured }: Prepared, heads: readonly Float32Array[]): Float32Array {
-    const size = measured.length * this.width;
+  /** The rows of one block, `[heads, to - from, width]`, from those of all. */
+  private rowsOf({ first, from, to }: Block, heads: readonly Float32Array[]): Float32Array {
+    const size = (to - from) * this.width;
     const out = new Float32Array(heads.length * size);
     const start = first * this.width;
     for (const [i, rows] of heads.entries()) out.set(rows.subarray(start, start + size), i * size);
@@ -150,11 +180,11 @@ export class ScoreOperator {
   }
 
   private putRows(
-    { first, measured }: Prepared,
+    { first, from, to }: Block,
     heads: readonly Float32Array[],
     values: Float32Array,
   ): void {
-    const size = measured.length * this.width;
+    const size = (to - from) * this.width;
     for (const [i, rows] of heads.entries()) {
       rows.set(values.subarray(i * size, (i + 1) * size), first * this.width);
     }
@@ -172,19 +202,30 @@ export class ScoreOperator {
     return values;
   }
 
-  private prepare(sequence: ScoreEquations, first: number): Prepared {
-    const { keys, positions } = sequence;
-    const length = positions.length;
+  /** The blocks of a sequence whose first measured query is the `first` of all. */
+  private prepare(sequence: ScoreEquations, first: number): Block[] {
+    const { keys, positions, measured } = sequence;
     const { frequencies, scale } = this.shape;
     const rotated = Float32Array.from(keys.data);
     for (let at = 0; at < rotated.length; at++) rotated[at] *= scale;
     rotateRows({ ...keys, data: rotated }, anglesOf(positions, frequencies));
-    return {
-      ...sequence,
-      first,
-      forward: this.weight(rotated, length, keys.columns),
-      backward: this.weight(turned(rotated, keys.columns), keys.columns, length),
-    };
+    const step = Math.ceil(measured.length / BLOCKS);
+    const blocks: Block[] = [];
+    for (let from = 0; from < measured.length; from += step) {
+      const to = Math.min(measured.length, from + step);
+      const length = Math.max(...measured.subarray(from, to)) + 1;
+      const seen = rotated.subarray(0, length * this.width);
+      blocks.push({
+        sequence,
+        from,
+        to,
+        first: first + from,
+        length,
+        forward: this.weight(seen, length, this.width),
+        backward: this.weight(turned(seen, this.width), this.width, length),
+      });
+    }
+    return blocks;
   }
 
   private prepareHead(sequences: readonly ScoreEquations[], head: number): Head {
@@ -203,26 +244,29 @@ export class ScoreOperator {
 
   private weight(values: Float32Array, rows: number, columns: number): Weight {
     const weight = this.device.weight([rows, columns], "f32");
-    this.device.writeRows(weight, 0, new Uint8Array(values.buffer));
+    const { buffer, byteOffset, byteLength } = values;
+    this.device.writeRows(weight, 0, new Uint8Array(buffer, byteOffset, byteLength));
     return weight;
   }
 }
 
 /**
- * Replaces every row by `weight * (value - weighted mean)` and returns the weighted sum of squares. A constant on a whole row
- * changes no softmax.
+ * Replaces a row by `weight * (value - weighted mean)` and returns the weighted sum of squares. A constant on a whole row changes no
+ * softmax.
  */
-function centre(values: Float32Array, weights: Float32Array, length: number): number {
+function centre(
+  values: Float32Array,
+  weights: Float32Array,
+  { at, start, length }: LogitRow,
+): number {
+  let mean = 0;
+  for (let n = 0; n < length; n++) mean += weights[start + n] * values[at + n];
   let squares = 0;
-  for (let start = 0; start < values.length; start += length) {
-    let mean = 0;
-    for (let at = start; at < start + length; at++) mean += weights[at] * values[at];
-    for (let at = start; at < start + length; at++) {
-      const difference = values[at] - mean;
-      const weighted = weights[at] * difference;
-      squares += weighted * difference;
-      values[at] = weighted;
-    }
+  for (let n = 0; n < length; n++) {
+    const difference = values[at + n] - mean;
+    const weighted = weights[start + n] * difference;
+    squares += weighted * difference;
+    values[at + n] = weighted;
   }
   return squares;
 }
