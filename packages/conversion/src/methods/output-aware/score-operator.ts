@@ -9,7 +9,7 @@ import {
   type ScoreSample,
 } from "./score-samples";
 
-/** One sequence of a fit. */
+/** One sequence of a fit. The weights of tokens behind a query must be 0: their logits are not all computed. */
 export interface ScoreEquations extends ScoreSample {
   /** What the query of every head is made from, per head `[measured, features]`. */
   readonly features: readonly Matrix[];
@@ -25,7 +25,7 @@ export interface ScoreShape {
   readonly frequencies: Float64Array;
 }
 
-/** Blocks that the measured queries of a sequence are cut into: of 4, five eighths of all pairs are computed where half see each other. */
+/** Blocks that the measured queries of a sequence are cut into: with 4, five eighths of all pairs are computed; one half see each other. */
 const BLOCKS = 4;
 
 /** Consecutive measured queries of a sequence with the tokens up to the last of them, since none sees a later one. */
@@ -140,11 +140,10 @@ export class ScoreOperator {
 
   private *logitRows({ sequence, from, to, length }: Block): Generator<LogitRow> {
     const { measured, positions } = sequence;
-    const row = { at: 0, start: 0, length };
+    let at = 0;
     for (let i = 0; i < this.shape.heads; i++) {
-      for (let m = from; m < to; m++, row.at += length) {
-        row.start = (i * measured.length + m) * positions.length;
-        yield row;
+      for (let m = from; m < to; m++, at += length) {
+        yield { at, start: (i * measured.length + m) * positions.length, length };
       }
     }
   }
