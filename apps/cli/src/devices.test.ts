@@ -5,6 +5,7 @@ import { webgpuDevice } from "@transmla/kernels-webgpu";
 import { loadModel, openModel } from "@transmla/models";
 import { modelFolderPath } from "@transmla/sample-model";
 import { describe, expect, inject, it } from "vitest";
+import { openDevice } from "./devices";
 import { temporaryFolder, transmla, transmlaJson } from "./testing";
 
 const reason = await webgpuDevice().then(
@@ -112,6 +113,18 @@ describe("--wide-vectors", () => {
     const wide = await transmlaJson([...argv, "--wide-vectors"]);
     expect(wide.result["perplexity"]).toBe(plain.result["perplexity"]);
   });
+});
+
+it("lets the event loop turn at a read, into an array of the caller's too", async () => {
+  const device = await openDevice("cpu", {});
+  const x = device.tensor(Float32Array.of(1, 2), [1, 2]);
+  const into = new Float32Array(2);
+  let turned = false;
+  setImmediate(() => void (turned = true));
+  expect(await device.read(x, into)).toBe(into);
+  expect([...into]).toEqual([1, 2]);
+  expect(turned).toBe(true);
+  device.destroy();
 });
 
 it("names every device in the help", async () => {

@@ -74,9 +74,9 @@ export async function openDevice(name: DeviceName, options: DeviceOptions): Prom
  */
 function givingWay(device: Device): Device {
   const read = device.read.bind(device);
-  device.read = async (tensor) => {
+  device.read = async (...args) => {
     await new Promise<void>((resolve) => void setImmediate(resolve));
-    return read(tensor);
+    return read(...args);
   };
   return device;
 }

@@ -124,9 +124,9 @@ function estimate(left, cells) {
 /** Lets the event loop turn before every read: the device computes on this thread, and Ctrl-C would have to wait. */
 function givingWay(device) {
   const read = device.read.bind(device);
-  device.read = async (tensor) => {
+  device.read = async (...args) => {
     await new Promise((resolve) => void setImmediate(resolve));
-    return read(tensor);
+    return read(...args);
   };
   return device;
 }

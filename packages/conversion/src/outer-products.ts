@@ -87,10 +87,13 @@ export function symmetricMean(sum: Matrix, weight: number): Matrix {
 /** Columns and rows read or written at once by `turned`: what they touch stays in the first cache. */
 const BLOCK = 16;
 
-/** `rows [count, width]` transposed: `[width, count]`. */
-export function turned(rows: Float32Array, width: number): Float32Array {
+/** `rows [count, width]` transposed: `[width, count]`, in `out` if given. */
+export function turned(
+  rows: Float32Array,
+  width: number,
+  out: Float32Array = new Float32Array(rows.length),
+): Float32Array {
   const count = rows.length / width;
-  const out = new Float32Array(rows.length);
   for (let column = 0; column < width; column += BLOCK) {
     const end = Math.min(width, column + BLOCK);
     for (let row = 0; row < count; row++) {

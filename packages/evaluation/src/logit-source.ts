@@ -1,3 +1,4 @@
+import type { Device, Tensor } from "@transmla/kernels";
 import type { CacheSequence, PagedCache, PlaneStorage } from "@transmla/latent-cache";
 import type { Model } from "@transmla/models";
 import { EvaluationError } from "./errors";
@@ -18,7 +19,7 @@ export type LogitSource = Model | RecordedModel;
 /** What a model says about a text, chunk after chunk, window after window. */
 export interface Reader {
   startWindow(): void;
-  /** Of the window's next tokens: logits `[tokens, vocab]` or states `[tokens, hidden]`. */
+  /** Of the window's next tokens: logits `[tokens, vocab]` or states `[tokens, hidden]`, valid until the next call. */
   read(tokens: Int32Array): Promise<Float32Array>;
   destroy(): void;
 }
@@ -47,6 +48,7 @@ export function statesOf(model: Model): OpenReader {
 /** Runs a model from an empty cache in every window. */
 class ModelReader implements Reader {
   private readonly cache: PagedCache;
+  private readonly rows = new Rows();
   private sequence: CacheSequence | undefined;
 
   constructor(
@@ -64,10 +66,10 @@ class ModelReader implements Reader {
   }
 
   async read(tokens: Int32Array): Promise<Float32Array> {
-    const { model, cache, output } = this;
+    const { model, cache, output, rows } = this;
     const result = model.forward(cache, [{ sequence: this.sequence!, tokens }], output);
     try {
-      return await model.device.read(result);
+      return await rows.read(model.device, result);
     } finally {
       model.device.release(result);
     }
@@ -81,6 +83,7 @@ class ModelReader implements Reader {
 /** Makes logits of recorded states. */
 class RecordReader implements Reader {
   private position = 0;
+  private readonly rows = new Rows();
 
   constructor(
     private readonly record: RecordedModel,
@@ -103,14 +106,28 @@ class RecordReader implements Reader {
     const { hiddenSize } = model.config;
     const start = this.position;
     this.position += tokens.length;
-    const rows = states.subarray(start * hiddenSize, this.position * hiddenSize);
-    const logits = device.scope(() => model.head(device.tensor(rows, [tokens.length, hiddenSize])));
+    const inputs = states.subarray(start * hiddenSize, this.position * hiddenSize);
+    const logits = device.scope(() =>
+      model.head(device.tensor(inputs, [tokens.length, hiddenSize])),
+    );
     try {
-      return await device.read(logits);
+      return await this.rows.read(device, logits);
     } finally {
       device.release(logits);
     }
   }
 
   destroy(): void {}
+}
+
+/** What was read last. Logits of a chunk take many megabytes: one array for all of them spares the engine their collection. */
+class Rows {
+  private array = new Float32Array();
+
+  read(device: Device, tensor: Tensor): Promise<Float32Array> {
+    const [rows, columns] = tensor.shape;
+    const size = rows * columns;
+    if (size > this.array.length) this.array = new Float32Array(size);
+    return device.read(tensor, this.array.subarray(0, size));
+  }
 }

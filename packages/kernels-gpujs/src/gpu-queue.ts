@@ -150,11 +150,14 @@ export function discard(handle: Handle | undefined): void {
 }
 
 /** Copies a handle to the host, rows one after the other. */
-export async function toHost(handle: Handle, [rows, columns]: Shape): Promise<Float32Array> {
+export async function toHost(
+  handle: Handle,
+  [rows, columns]: Shape,
+  values: Float32Array = new Float32Array(rows * columns),
+): Promise<Float32Array> {
   const lines = (
     "toArray" in handle && handle.toArray ? await handle.toArray() : handle
   ) as ArrayLike<number>[];
-  const values = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) values.set(lines[row]!, row * columns);
   return values;
 }

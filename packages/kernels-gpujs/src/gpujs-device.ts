@@ -95,9 +95,10 @@ class QueuedDevice implements GpujsDevice {
     this.#checkBytes(shapes.reduce((sum, shape) => sum + bytesOf(shape), 0));
   }
 
-  async read(tensor: Tensor): Promise<Float32Array> {
+  async read(tensor: Tensor, into?: Float32Array): Promise<Float32Array> {
     const matrix = this.#tensors.get(tensor);
-    return this.#inTurn(async () => toHost(handleOf(matrix), tensor.shape));
+    const values = check.checkRead(tensor, into);
+    return this.#inTurn(async () => toHost(handleOf(matrix), tensor.shape, values));
   }
 
   scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {

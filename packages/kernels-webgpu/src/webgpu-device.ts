@@ -112,9 +112,9 @@ class GpuDevice implements WebgpuDevice {
     checkRoom(this.#gpu.pool, needs);
   }
 
-  async read(tensor: Tensor): Promise<Float32Array> {
-    const [rows, columns] = tensor.shape;
-    return readBlock(this.#gpu, this.#tensors.get(tensor), rows * columns);
+  async read(tensor: Tensor, into?: Float32Array): Promise<Float32Array> {
+    const block = this.#tensors.get(tensor);
+    return readBlock(this.#gpu, block, check.checkRead(tensor, into));
   }
 
   scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {

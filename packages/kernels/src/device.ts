@@ -35,8 +35,11 @@ export interface Device {
    */
   checkRoom(needs: MemoryNeeds): void;
 
-  /** Copies the numbers of a tensor to the host, after everything enqueued before it. */
-  read(tensor: Tensor): Promise<Float32Array>;
+  /**
+   * Copies the numbers of a tensor to the host, after everything enqueued before it: into a new array, or into `into`, which must
+   * hold exactly as many. Whoever reads large tensors again and again spares the engine their collection. Throws `ShapeMismatch`.
+   */
+  read(tensor: Tensor, into?: Float32Array): Promise<Float32Array>;
 
   /**
    * Runs `body`, then releases every tensor created in it except those it returns. Scopes nest; a returned tensor belongs

@@ -40,9 +40,9 @@ export async function openDevice(
 ): Promise<{ readonly device: Device; readonly report: DeviceReport }> {
   const { device, report } = await devices[name]();
   const read = device.read.bind(device);
-  device.read = async (tensor) => {
+  device.read = async (...args) => {
     await turn();
-    return read(tensor);
+    return read(...args);
   };
   return { device, report: { name, ...report } };
 }

@@ -230,7 +230,7 @@ export async function readStoredPages(
     const block = take(size);
     const source = { block: plane, rows: pool.pages * pool.pageTokens };
     moveRows(gpu, pool, source, slots, { block, rows: count }, inOrder(count));
-    return readBlock(gpu, block, size / 4);
+    return readBlock(gpu, block, new Float32Array(size / 4));
   });
   const bytes = new Uint8Array(count * deviceKit.storedRowBytes(pool.storage, pool.width));
   eachStoredPart(pool, count, (inStored, inPool, length) => {

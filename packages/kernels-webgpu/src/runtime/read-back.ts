@@ -7,12 +7,16 @@ const MOST_KEPT = 4;
 const MAP_READ = 0x1;
 
 /**
- * Copies the first `count` numbers of a block to the host, after all commands before.
+ * Copies the first numbers of a block to the host, after all commands before, until `values` is full; returns it.
  *
  * @throws KernelsError what the GPU has reported since the last read
  */
-export async function readBlock(gpu: Gpu, block: Block, count: number): Promise<Float32Array> {
-  const bytes = 4 * count;
+export async function readBlock(
+  gpu: Gpu,
+  block: Block,
+  values: Float32Array,
+): Promise<Float32Array> {
+  const bytes = values.byteLength;
   const staging = takeStaging(gpu, bytes);
   gpu.recorder.copy(block, staging, bytes);
   gpu.recorder.flush();
@@ -22,7 +26,7 @@ export async function readBlock(gpu: Gpu, block: Block, count: number): Promise<
     staging.destroy();
     throw await gpu.failures.explain(cause);
   }
-  const values = new Float32Array(staging.getMappedRange(0, bytes).slice(0));
+  values.set(new Float32Array(staging.getMappedRange(0, bytes)));
   staging.unmap();
   keepStaging(gpu, staging);
   gpu.statistics.bytesRead += bytes;

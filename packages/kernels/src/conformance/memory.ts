@@ -25,6 +25,20 @@ export function memoryTests(subject: Subject, makeDevice: () => Device | Promise
     expect([...(await device.read(x))]).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
+  test("reads into an array of the caller's", async () => {
+    const { device } = subject;
+    const x = tensorOf(device, [
+      [1, 2],
+      [3, 4],
+    ]);
+    const array = new Float32Array(6).fill(9);
+    const into = array.subarray(1, 5);
+    expect(await device.read(x, into)).toBe(into);
+    expect([...array]).toEqual([9, 1, 2, 3, 4, 9]);
+    await expect(device.read(x, array)).rejects.toMatchObject({ code: "ShapeMismatch" });
+    expect([...array]).toEqual([9, 1, 2, 3, 4, 9]);
+  });
+
   test("read sees the state at its place in the program", async () => {
     const { device } = subject;
     const pool = device.pagePool({ pages: 1, pageTokens: 1, width: 1 });

@@ -28,6 +28,7 @@ import {
   checkMemoryLimit,
   checkMixtureOfExperts,
   checkPageLayout,
+  checkRead,
   checkReadPages,
   checkRmsNorm,
   checkRope,
@@ -134,10 +135,11 @@ class WasmDevice implements CpuDevice {
     this.#runtime.memory.checkRoom(cpuMemoryBytes(needs));
   }
 
-  async read(tensor: Tensor): Promise<Float32Array> {
-    const [rows, columns] = tensor.shape;
+  async read(tensor: Tensor, into?: Float32Array): Promise<Float32Array> {
     const pointer = this.#tensors.get(tensor);
-    return this.#runtime.memory.view(pointer, rows * columns).slice();
+    const values = checkRead(tensor, into);
+    values.set(this.#runtime.memory.view(pointer, values.length));
+    return values;
   }
 
   scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {

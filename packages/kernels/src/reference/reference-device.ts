@@ -26,6 +26,7 @@ import {
   checkLinear,
   checkMixtureOfExperts,
   checkPageLayout,
+  checkRead,
   checkReadPages,
   checkRmsNorm,
   checkRope,
@@ -96,8 +97,11 @@ class ReferenceDevice implements TrainingDevice {
   /** The engine's own heap: its room is not known. */
   checkRoom(): void {}
 
-  async read(tensor: Tensor): Promise<Float32Array> {
-    return this.#tensors.get(tensor).slice();
+  async read(tensor: Tensor, into?: Float32Array): Promise<Float32Array> {
+    const stored = this.#tensors.get(tensor);
+    const values = checkRead(tensor, into);
+    values.set(stored);
+    return values;
   }
 
   scope<Result extends Tensor | readonly Tensor[] | void>(body: () => Result): Result {

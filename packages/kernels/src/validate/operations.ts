@@ -40,6 +40,15 @@ export function checkTensor(values: Float32Array, shape: Shape): void {
   ensureSize("values.length", values.length, shape[0] * shape[1]);
 }
 
+/** For `Device.read`: returns the array that the numbers go to. Throws `ShapeMismatch`. */
+export function checkRead(
+  { shape }: Tensor,
+  into: Float32Array = new Float32Array(shape[0] * shape[1]),
+): Float32Array {
+  ensureSize("into.length", into.length, shape[0] * shape[1]);
+  return into;
+}
+
 /** For `Device.weight`. Throws `InvalidArgument`, `UnsupportedStorage`, `ShapeMismatch`. */
 export function checkWeight(shape: Shape, storage: WeightStorage): void {
   checkShape(shape);

@@ -78,7 +78,8 @@ async function logitsOf(
       signal.throwIfAborted();
       const piece = tokens.subarray(start, start + CHUNK);
       const tensor = model.forward(cache, [{ sequence, tokens: piece }], "all");
-      logits.set(await device.read(tensor), start * config.vocabSize);
+      const at = start * config.vocabSize;
+      await device.read(tensor, logits.subarray(at, at + piece.length * config.vocabSize));
       device.release(tensor);
     }
   } finally {
