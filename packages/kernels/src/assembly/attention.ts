@@ -2,6 +2,7 @@ import { attendByteRun, BYTE_RUN_BYTES, inBytes, widenRun } from "./byte-run";
 import { CACHE_F32, CACHE_I8, cacheRowBytes, loadRows } from "./cache";
 import { attendRun } from "./float-run";
 import { runLength, slotOf } from "./page-run";
+import { PANEL_SCORES_BYTES } from "./panel-scores";
 import { clearState, foldRow, moveState, segmentEnd, segmentStart } from "./segments";
 import { MOST_CACHED, ROWS, RUN, Task } from "./task";
 
@@ -17,7 +18,7 @@ const SCORE_BYTES: usize = <usize>ROWS * RUN * 4;
 const SCRATCH_BYTES: usize = max<usize>(3 * <usize>CONVERTED * 4 + 64, BYTE_RUN_BYTES);
 
 /** Bytes that `attend` needs at `workspace`. */
-export const ATTENTION_BYTES: usize = SCORE_BYTES + SCRATCH_BYTES + 3 * GATHERED;
+export const ATTENTION_BYTES: usize = SCORE_BYTES + SCRATCH_BYTES + 3 * GATHERED + PANEL_SCORES_BYTES;
 
 /**
  * Adds the visited keys and values to the state of the task's rows: block of query tokens by block, segment of the context by
@@ -68,8 +69,8 @@ export function attend(task: Task, workspace: usize): void {
 }
 
 /**
- * Positions `seen … end - 1` of the segment that begins at `start`, for `tokens` query tokens from `token` on. `rounded`: the
- * queries of these tokens were rounded already.
+ * Positions `seen … end - 1` of the segment that begins at `start`, for `tokens` query tokens from `token` on. `prepared`: the
+ * queries of these tokens were rounded or packed already.
  */
 function attendSegment(
   task: Task,
@@ -79,7 +80,7 @@ function attendSegment(
   start: i32,
   seen: i32,
   end: i32,
-  rounded: bool,
+  prepared: bool,
   workspace: usize,
 ): void {
   const widest = max(task.strideA, max(task.strideB, task.valueStride));
@@ -87,9 +88,10 @@ function attendSegment(
   const mostRows = wholeTiles(inPlace ? max(12, RUN_NUMBERS / widest) : CONVERTED / widest);
   const bytes = inBytes(task);
   const oneSlice = task.heads == sliceHeads;
-  rounded = rounded && oneSlice;
+  prepared = prepared && oneSlice;
   const scratch = workspace + SCORE_BYTES;
   const gathered = scratch + SCRATCH_BYTES;
+  const panels = gathered + 3 * GATHERED;
   const scratchB = scratch + <usize>CONVERTED * 4;
   const scratchValues = scratchB + <usize>CONVERTED * 4;
   const oneLatent = task.values == task.keysA && task.valueStride == task.strideA && task.widthA > 0;
@@ -118,13 +120,13 @@ function attendSegment(
         const heads = min(sliceHeads, task.groupHeads - head);
         const firstHead = group * task.groupHeads + head;
         if (bytes) {
-          attendByteRun(task, group, firstHead, heads, token, tokens, n, count, workspace, scratch, rounded);
+          attendByteRun(task, group, firstHead, heads, token, tokens, n, count, workspace, scratch, prepared);
         } else {
-          attendRun(task, keysA, keysB, values, inPlace, group, firstHead, heads, token, tokens, n, count, workspace);
+          attendRun(task, keysA, keysB, values, inPlace, group, firstHead, heads, token, tokens, n, count, workspace, panels, prepared);
         }
       }
     }
-    rounded = oneSlice;
+    prepared = oneSlice;
     n += count;
   }
 }

@@ -1,12 +1,14 @@
 import { mix1, mix4 } from "./mix";
 import { runLength, slotOf } from "./page-run";
+import { areWorthPanels, packQueries, scoreByPanels } from "./panel-scores";
 import { scoreTile1x4, scoreTile2x4, scoreTile3x3 } from "./scores";
 import { rowIndex, RUN, Task } from "./task";
 import { weigh } from "./weigh";
 
 /**
  * A block of query tokens and some heads of one group meet `count` cached rows from position `n` on, which lie one after the
- * other at `rowsA`, `rowsB` and `rowsV`; or, `inPlace`, wherever their pages are.
+ * other at `rowsA`, `rowsB` and `rowsV`; or, `inPlace`, wherever their pages are. `packed`: the queries of these heads and tokens
+ * were those of the run before.
  */
 export function attendRun(
   task: Task,
@@ -22,32 +24,36 @@ export function attendRun(
   n: i32,
   count: i32,
   scores: usize,
+  scratch: usize,
+  packed: bool,
 ): void {
   const rows = tokens * heads;
   const firstRow = (task.firstToken + token) * task.heads + firstHead;
   const position = task.position + token;
   const keyOffset = <usize>(group / task.keyShare) * task.keyStep * 4;
   const valueOffset = <usize>(group / task.valueShare) * task.valueStep * 4;
-  if (!inPlace) {
-    score(task, rowsA + keyOffset, rowsB, firstRow, heads, rows, count, scores);
-    weigh(task, firstRow, heads, rows, position, n, count, scores, 0, 0);
-    return mix(task, firstRow, heads, rows, count, rowsV + valueOffset, scores);
-  }
-  // A tile may write up to three columns too many: the next piece comes after it, and behind the last all is masked.
-  for (let c = 0; c < count;) {
-    const length = runLength(task, n + c, count - c);
-    const slot = <usize>slotOf(task, n + c);
-    const a = task.keysA + slot * <usize>task.strideA * 4 + keyOffset;
-    const b = task.keysB + slot * <usize>task.strideB * 4;
-    score(task, a, b, firstRow, heads, rows, length, scores + <usize>c * 4);
-    c += length;
+  const planeA = (inPlace ? task.keysA : rowsA) + keyOffset;
+  const planeB = inPlace ? task.keysB : rowsB;
+  if (areWorthPanels(task, rows)) {
+    if (!packed) packQueries(task, firstRow, heads, rows, scratch);
+    scoreByPanels(task, planeA, planeB, inPlace, n, count, rows, scores, scratch);
+  } else {
+    // A tile may write up to three columns too many: the next piece comes after it, and behind the last all is masked.
+    for (let c = 0; c < count;) {
+      const length = inPlace ? runLength(task, n + c, count - c) : count;
+      const slot = inPlace ? <usize>slotOf(task, n + c) : 0;
+      const a = planeA + slot * <usize>task.strideA * 4;
+      const b = planeB + slot * <usize>task.strideB * 4;
+      score(task, a, b, firstRow, heads, rows, length, scores + <usize>c * 4);
+      c += length;
+    }
   }
   weigh(task, firstRow, heads, rows, position, n, count, scores, 0, 0);
+  const planeV = (inPlace ? task.values : rowsV) + valueOffset;
   for (let c = 0; c < count;) {
-    const length = runLength(task, n + c, count - c);
-    const slot = <usize>slotOf(task, n + c);
-    const values = task.values + slot * <usize>task.valueStride * 4 + valueOffset;
-    mix(task, firstRow, heads, rows, length, values, scores + <usize>c * 4);
+    const length = inPlace ? runLength(task, n + c, count - c) : count;
+    const slot = inPlace ? <usize>slotOf(task, n + c) : 0;
+    mix(task, firstRow, heads, rows, length, planeV + slot * <usize>task.valueStride * 4, scores + <usize>c * 4);
     c += length;
   }
 }

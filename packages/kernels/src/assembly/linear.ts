@@ -4,6 +4,7 @@ import { prepareInputs, PREPARED_BYTES } from "./prepare";
 import { F16, F32, I8 } from "./storages";
 import { storeEdge, storeRow, tile4x16, tile4x8 } from "./tile";
 import { multiplyRows } from "./vector";
+import { areVectorsWide } from "./wide";
 import { widen } from "./widen";
 
 /** Rows of `x` per block: a packed block of `ROWS x INPUTS` numbers (270 KB) stays in the second-level cache. */
@@ -222,14 +223,7 @@ export function transpose4(to: usize, x0: usize, ldx: usize, depth: i32, step: u
     const b = v128.load(x1 + k);
     const c = v128.load(x2 + k);
     const d = v128.load(x3 + k);
-    const ab01 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-    const ab23 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-    const cd01 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-    const cd23 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    v128.store(to, v128.shuffle<f32>(ab01, cd01, 0, 1, 4, 5));
-    v128.store(to + step, v128.shuffle<f32>(ab01, cd01, 2, 3, 6, 7));
-    v128.store(to + 2 * step, v128.shuffle<f32>(ab23, cd23, 0, 1, 4, 5));
-    v128.store(to + 3 * step, v128.shuffle<f32>(ab23, cd23, 2, 3, 6, 7));
+    transposeBlock(a, b, c, d, to, to + step, to + 2 * step, to + 3 * step);
     to += 4 * step;
   }
   for (; k < <usize>depth * 4; k += 4) {
@@ -241,12 +235,26 @@ export function transpose4(to: usize, x0: usize, ldx: usize, depth: i32, step: u
   }
 }
 
-/** Whether `tile4x16` is taken where 16 outputs are left. */
-let wide = false;
-
-/** Takes the tile that suits the vectors of the engine: 256 bits, or 128 (the default). Results are the same. */
-export function useWideTile(use: bool): void {
-  wide = use;
+/** Columns of the 4x4 block with rows `a … d`. */
+@inline
+export function transposeBlock(
+  a: v128,
+  b: v128,
+  c: v128,
+  d: v128,
+  to0: usize,
+  to1: usize,
+  to2: usize,
+  to3: usize,
+): void {
+  const ab01 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+  const ab23 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const cd01 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+  const cd23 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(to0, v128.shuffle<f32>(ab01, cd01, 0, 1, 4, 5));
+  v128.store(to1, v128.shuffle<f32>(ab01, cd01, 2, 3, 6, 7));
+  v128.store(to2, v128.shuffle<f32>(ab23, cd23, 0, 1, 4, 5));
+  v128.store(to3, v128.shuffle<f32>(ab23, cd23, 2, 3, 6, 7));
 }
 
 /** A packed block of `x` times the inputs `k … k + depth - 1` of every panel. `ldy` in bytes. */
@@ -268,7 +276,7 @@ export function multiplyBlock(
   for (let o = 0; o < outputs; ) {
     const to = y + <usize>o * 4;
     const panel = floatPanel(widened, panels, storage, inputs, o, k, depth);
-    if (!wide || outputs - o < 16) {
+    if (!areVectorsWide() || outputs - o < 16) {
       multiplyPanel(to, ldy, panel, 0, rows, depth, min(8, outputs - o), add, workspace, edge);
       o += 8;
       continue;

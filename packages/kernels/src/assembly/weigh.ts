@@ -82,9 +82,18 @@ function largestOf(x: usize, bytes: usize): f32 {
 function powersOfTwo(x: usize, bytes: usize, shift: f32): f32 {
   const shifts = f32x4.splat(shift);
   let sums = f32x4.splat(0);
-  for (let i: usize = 0; i < bytes; i += 16) {
-    const e = powerOfTwo4(f32x4.sub(v128.load(x + i), shifts));
-    v128.store(x + i, e);
+  const end = x + bytes;
+  // Two at a time: engines join them to 256 bits.
+  for (; x + 32 <= end; x += 32) {
+    const e0 = powerOfTwo4(f32x4.sub(v128.load(x), shifts));
+    const e1 = powerOfTwo4(f32x4.sub(v128.load(x, 16), shifts));
+    v128.store(x, e0);
+    v128.store(x, e1, 16);
+    sums = f32x4.add(f32x4.add(sums, e0), e1);
+  }
+  if (x < end) {
+    const e = powerOfTwo4(f32x4.sub(v128.load(x), shifts));
+    v128.store(x, e);
     sums = f32x4.add(sums, e);
   }
   const pairs = f32x4.add(sums, v128.shuffle<f32>(sums, sums, 2, 3, 0, 1));

@@ -48,7 +48,7 @@ export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>> 
   documentScratchBytes(rows: number, width: number, valueDim: number, backward: number): number;
   canCode(source: Pointer, count: number): number;
   segmentEnd(start: number): number;
-  useWideTile(use: number): void;
+  useWideVectors(use: number): void;
 };
 
 /** One call of a kernel without its workspace, which is that of the thread that runs it. */

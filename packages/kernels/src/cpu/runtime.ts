@@ -107,7 +107,7 @@ async function create(
   const module = await compile(build === "relaxed" ? relaxed : simd128, threads > 1);
   const instance = await WebAssembly.instantiate(module, { env: { memory: memory.buffer } });
   const kernels = instance.exports as unknown as Kernels;
-  kernels.useWideTile(wideVectors ? 1 : 0);
+  kernels.useWideVectors(wideVectors ? 1 : 0);
   const pool =
     threads > 1
       ? await ThreadPool.start(module, kernels, memory, threads, wideVectors)

@@ -41,7 +41,7 @@ export interface WorkerStart {
 export const WORKER_SOURCE = `"use strict";
 const work = (start, ready) => {
   const { exports } = new WebAssembly.Instance(start.module, { env: { memory: start.memory } });
-  if (start.wideVectors) exports.useWideTile(1);
+  if (start.wideVectors) exports.useWideVectors(1);
   const kernels = start.kernelNames.map((name) => exports[name]);
   const control = new Int32Array(start.memory.buffer, start.control, ${CONTROL_WORDS});
   const records = new Float64Array(start.memory.buffer, start.records, ${RECORDS * RECORD_NUMBERS});
