@@ -72,12 +72,12 @@ export function compareRows(a: Row, b: Row): RowComparison {
     const logitA = a.values[index]!;
     const logitB = b.values[other]!;
     const difference = logitA - logitB;
+    const distance = Math.abs(difference);
     const weight = exponential(logitA - topA);
     sumA += weight;
     sumB += exponential(logitB - topB);
     if (weight > 0) weighted += weight * difference;
-    if (difference > largest) largest = difference;
-    else if (-difference > largest) largest = -difference;
+    if (distance > largest) largest = distance;
   }
   const logSumA = topA + Math.log(sumA);
   const logSumB = topB + Math.log(sumB);
