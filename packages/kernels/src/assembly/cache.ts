@@ -64,13 +64,26 @@ function storeI8(to: usize, from: usize, width: i32): void {
 
 /** Copies `count` neighbouring rows as float32. */
 export function loadRows(to: usize, from: usize, storage: i32, width: i32, count: i32): void {
+  loadSlices(to, from, storage, width, 0, width, count);
+}
+
+/** Copies numbers `first … first + slice - 1` of `count` neighbouring rows of `width` numbers, as float32. */
+export function loadSlices(
+  to: usize,
+  from: usize,
+  storage: i32,
+  width: i32,
+  first: usize,
+  slice: i32,
+  count: i32,
+): void {
   const bytes = cacheRowBytes(storage, width);
   for (let row = 0; row < count; row++) {
-    if (storage == CACHE_F32) memory.copy(to, from, bytes);
-    else if (storage == CACHE_F16) loadF16(to, from, width);
-    else if (storage == CACHE_BF16) loadBf16(to, from, width);
-    else loadI8(to, from + 4, load<f32>(from), width);
-    to += <usize>width * 4;
+    if (storage == CACHE_F32) memory.copy(to, from + first * 4, <usize>slice * 4);
+    else if (storage == CACHE_F16) loadF16(to, from + first * 2, slice);
+    else if (storage == CACHE_BF16) loadBf16(to, from + first * 2, slice);
+    else loadI8(to, from + 4 + first, load<f32>(from), slice);
+    to += <usize>slice * 4;
     from += bytes;
   }
 }

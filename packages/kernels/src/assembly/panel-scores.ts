@@ -63,11 +63,13 @@ export function packQueries(task: Task, firstRow: i32, heads: i32, rows: i32, sc
 
 /**
  * `scores[r, c] = scale * query_r . key_c` in units of ln 2, of packed queries and `count` keys from position `n` on; columns up to the
- * next multiple of 16 are filled too. `keysA` and `keysB` are the planes if `inPlace`, else the first rows.
+ * next multiple of 16 are filled too. `keysA` and `keysB` are the planes if `inPlace`, else the first rows;
+ * `strideA` is in bytes.
  */
 export function scoreByPanels(
   task: Task,
   keysA: usize,
+  strideA: usize,
   keysB: usize,
   inPlace: bool,
   n: i32,
@@ -76,7 +78,6 @@ export function scoreByPanels(
   scores: usize,
   scratch: usize,
 ): void {
-  const bytesA = <usize>task.strideA * 4;
   const bytesB = <usize>task.strideB * 4;
   const rowBytes = <usize>(task.widthA + task.widthB) * 4;
   const panel = scratch + QUERIES_BYTES;
@@ -88,7 +89,7 @@ export function scoreByPanels(
       const k2 = keyAt(task, inPlace, n, min(k + 2, last));
       const k3 = keyAt(task, inPlace, n, min(k + 3, last));
       const to = panel + (k - c < 8 ? 0 : HALF_BYTES) + <usize>(k & 4) * 4;
-      packFour(task, to, 32, keysA, bytesA, keysB, bytesB, k0, k1, k2, k3);
+      packFour(task, to, 32, keysA, strideA, keysB, bytesB, k0, k1, k2, k3);
     }
     for (let r = 0; r < rows; r += 4) {
       scoreTile(task, scratch + <usize>r * rowBytes, panel, scores + <usize>(r * RUN + c) * 4);

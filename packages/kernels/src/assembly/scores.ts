@@ -5,8 +5,8 @@ import { RUN, Task } from "./task";
 /**
  * Logits of query rows with cached rows as they lie in memory: `scale * (q_a . k_a + q_b . k_b)`. Each accumulator sums
  * every fourth component of both products; the four accumulators of a query are transposed and added once, at the end.
- * `r0 …` are indices of query rows, `keysA` and `keysB` the first cached row of each part and `left` the number of rows
- * from there on: where there are fewer than 4, the last stands in for the missing ones, behind which there may be no
+ * `r0 …` are indices of query rows, `keysA` and `keysB` the first cached row of each part, `strideA` the bytes from one to the
+ * next of part A, and `left` the number of rows from there on: where there are fewer than 4, the last stands in for the missing ones, behind which there may be no
  * memory. Results of the next query follow `RUN` numbers later.
  *
  * Tiles have 8 or 9 accumulators. With 12 (3x4) the engine moves some to memory in every step: a third slower.
@@ -19,6 +19,7 @@ export function scoreTile3x3(
   r1: usize,
   r2: usize,
   keysA: usize,
+  strideA: usize,
   keysB: usize,
   left: i32,
   to: usize,
@@ -35,7 +36,7 @@ export function scoreTile3x3(
   let width = task.widthA;
   let query = task.queryA;
   let k0 = keysA;
-  let stride = <usize>task.strideA * 4;
+  let stride = strideA;
   for (let part = 0; part < 2; part++) {
     if (width) {
       const q0 = query + r0 * <usize>width * 4;
@@ -97,6 +98,7 @@ export function scoreTile2x4(
   r0: usize,
   r1: usize,
   keysA: usize,
+  strideA: usize,
   keysB: usize,
   left: i32,
   to: usize,
@@ -112,7 +114,7 @@ export function scoreTile2x4(
   let width = task.widthA;
   let query = task.queryA;
   let k0 = keysA;
-  let stride = <usize>task.strideA * 4;
+  let stride = strideA;
   for (let part = 0; part < 2; part++) {
     if (width) {
       const q0 = query + r0 * <usize>width * 4;
@@ -170,6 +172,7 @@ export function scoreTile1x4(
   task: Task,
   r0: usize,
   keysA: usize,
+  strideA: usize,
   keysB: usize,
   left: i32,
   to: usize,
@@ -181,7 +184,7 @@ export function scoreTile1x4(
   let width = task.widthA;
   let query = task.queryA;
   let k0 = keysA;
-  let stride = <usize>task.strideA * 4;
+  let stride = strideA;
   for (let part = 0; part < 2; part++) {
     if (width) {
       const q0 = query + r0 * <usize>width * 4;

@@ -150,19 +150,21 @@ export function cacheTests(subject: Subject): void {
   for (const storage of cacheStorages.filter((name) => name !== "f32")) {
     test(`attention over ${storage} rows is attention over their rounded numbers`, async () => {
       const { device } = subject;
-      for (const [sequences, window, pageTokens] of [
-        [[sequence(0, 1, 61)], undefined, 8],
-        [[sequence(0, 33, 61)], undefined, 8],
-        [[sequence(0, 2, 9), sequence(2, 1, 60), sequence(3, 5, 30)], 7, 8],
-        [[sequence(0, 1, 259), sequence(1, 2, 131)], undefined, 256],
+      for (const [sequences, window, pageTokens, headDim] of [
+        [[sequence(0, 1, 61)], undefined, 8, 20],
+        [[sequence(0, 33, 61)], undefined, 8, 20],
+        [[sequence(0, 2, 9), sequence(2, 1, 60), sequence(3, 5, 30)], 7, 8, 20],
+        [[sequence(0, 1, 259), sequence(1, 2, 131)], undefined, 256, 20],
+        // Long rows, of which few are copied at once.
+        [[sequence(0, 9, 250), sequence(9, 1, 249)], undefined, 32, 200],
       ] as const) {
         const tokens = sequences.reduce((sum, { queryCount }) => sum + queryCount, 0);
         const common = { heads: 6, scale: 0.3, window, sequences };
         const [keys, values] = [
-          planes(subject, 1, 3 * 20, storage, pageTokens),
+          planes(subject, 1, 3 * headDim, storage, pageTokens),
           planes(subject, 2, 36, storage, pageTokens),
         ];
-        const query = randomTensor(device, new Random(3), [tokens, 6 * 20]).tensor;
+        const query = randomTensor(device, new Random(3), [tokens, 6 * headDim]).tensor;
         const grouped = (which: 0 | 1) =>
           device.groupedAttention({
             ...common,

@@ -64,6 +64,7 @@ const cases: readonly Case[] = [
     parts: [
       [1, 150],
       [2, 70],
+      [30, 140],
     ],
   },
   { title: "70 heads, one key", heads: 70, kvHeads: 1, headDim: 4, parts: [[3, 20]] },

@@ -123,16 +123,20 @@ describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) =
     ) => (sequences: readonly AttentionSequence[], tokens: number, first: number) => Tensor;
 
     const grouped =
-      (kvHeads: number, window: number | undefined): Attend =>
+      (kvHeads: number, window: number | undefined, headDim = 16): Attend =>
       (device, layout, random) => {
         const [keys, values] = [
-          plane(device, 16 * kvHeads, 1, layout),
+          plane(device, headDim * kvHeads, 1, layout),
           plane(device, 12 * kvHeads, 2, layout),
         ];
-        const { values: queries } = randomTensor(device, random, [LENGTH, 6 * 16]);
+        const width = 6 * headDim;
+        const { values: queries } = randomTensor(device, random, [LENGTH, width]);
         return (sequences, tokens, first) =>
           device.groupedAttention({
-            query: device.tensor(queries.slice(96 * first, 96 * (first + tokens)), [tokens, 96]),
+            query: device.tensor(queries.slice(width * first, width * (first + tokens)), [
+              tokens,
+              width,
+            ]),
             keys: keys.pool,
             values: values.pool,
             heads: 6,
@@ -170,6 +174,7 @@ describe.each(["simd128", "relaxed"] as const)("the same bits with %s", (simd) =
     it.each<[string, Attend]>([
       ["grouped", grouped(2, undefined)],
       ["with a window", grouped(3, 301)],
+      ["over long rows", grouped(6, undefined, 50)],
       ["latent", latent],
     ])("%s", async (_, attend) => {
       const none = new Int32Array(0);
