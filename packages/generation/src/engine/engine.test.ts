@@ -303,11 +303,16 @@ describe("Engine.save and restore", () => {
       await collect(engine.submit(request()));
       return engine.save(prompt);
     });
-    await withEngine({ cache: { capacity: 56, pageTokens: 8 } }, async (engine) => {
+    // The run waits for its guesses until the snapshot was refused.
+    let goOn!: () => void;
+    const refused = new Promise<void>((resolve) => (goOn = resolve));
+    const propose = () => refused.then(() => new Int32Array());
+    const speculation = { drafter: { open: () => ({ propose, close() {} }) } };
+    await withEngine({ cache: { capacity: 56, pageTokens: 8 }, speculation }, async (engine) => {
       const promptTokens = Int32Array.of(7, ...prompt.subarray(1));
-      // At once, or the run may be over before the snapshot is read.
       const run = collect(engine.submit(request({ promptTokens, maxTokens: 30 })));
       await expect(engine.restore(saved)).rejects.toMatchObject({ code: "CacheFull" });
+      goOn();
       await run;
       expect(await engine.restore(saved)).toEqual(prompt);
     });
