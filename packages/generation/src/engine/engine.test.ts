@@ -311,8 +311,8 @@ describe("Engine.save and restore", () => {
     await withEngine({ cache: { capacity: 56, pageTokens: 8 }, speculation }, async (engine) => {
       const promptTokens = Int32Array.of(7, ...prompt.subarray(1));
       const run = collect(engine.submit(request({ promptTokens, maxTokens: 30 })));
-      await expect(engine.restore(saved)).rejects.toMatchObject({ code: "CacheFull" });
-      goOn();
+      const restored = engine.restore(saved).finally(goOn);
+      await expect(restored).rejects.toMatchObject({ code: "CacheFull" });
       await run;
       expect(await engine.restore(saved)).toEqual(prompt);
     });
